@@ -1,0 +1,55 @@
+"""Typed, prefixed identifiers: `ses_` and 26 characters that hold a UUIDv7.
+
+Lower-case base32hex (RFC 4648, section 7) keeps the order of the UUID, so ids sort by
+the time they were made. An id names a thing; it never authenticates anybody.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final, NewType
+from uuid import UUID
+
+from sojourn.core.errors import Invalid
+
+SessionId = NewType("SessionId", str)
+LeaseId = NewType("LeaseId", str)
+ClientId = NewType("ClientId", str)
+TargetId = NewType("TargetId", str)
+OwnerId = NewType("OwnerId", str)
+CharterId = NewType("CharterId", str)
+ErrandId = NewType("ErrandId", str)
+
+SESSION: Final = "ses"
+LEASE: Final = "lea"
+CLIENT: Final = "cli"
+TARGET: Final = "tgt"
+OWNER: Final = "own"
+CHARTER: Final = "cha"
+ERRAND: Final = "err"
+
+_LENGTH: Final = 26
+
+
+def from_uuid(prefix: str, value: UUID) -> str:
+    """Write `value` under `prefix`, as users see it."""
+    return f"{prefix}_{base64.b32hexencode(value.bytes).decode().rstrip('=').lower()}"
+
+
+def to_uuid(prefix: str, text: str) -> UUID:
+    """Read an id of the kind `prefix`.
+
+    Raises:
+        Invalid: code `bad_id`; the text is of another kind, or not canonical.
+    """
+    head, _, body = text.partition("_")
+    if head == prefix and len(body) == _LENGTH and body == body.lower():
+        try:
+            value = UUID(bytes=base64.b32hexdecode(body.upper() + "======"))
+        except (binascii.Error, ValueError) as error:
+            raise Invalid("bad_id", f"expected an id like `{prefix}_…`, got `{text[:40]}`") from error
+        # Two spellings of one id would let a cache or a log be fooled.
+        if from_uuid(prefix, value) == text:
+            return value
+    raise Invalid("bad_id", f"expected an id like `{prefix}_…`, got `{text[:40]}`")

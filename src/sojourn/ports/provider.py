@@ -1,0 +1,156 @@
+"""Issue, freeze, destroy and observe one kind of downstream credential.
+
+The contract every provider keeps is in `Provider`; `testing/provider_conformance.py` holds
+each of them to it, against the real server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from sojourn.core.secret import Secret
+
+
+class RevocationClass(StrEnum):
+    """What taking away means at a target, declared by its provider and measured in tests."""
+
+    A = "A"  # refused, live work stopped, verified
+    B = "B"  # refused, live work cut by us
+    C = "C"  # only new use is stopped
+    D = "D"  # only expiry ends it
+
+
+class Presence(StrEnum):
+    """What is left of a credential, as the target itself says."""
+
+    ABSENT = "absent"
+    LINGERING = "lingering"  # it cannot be used anew, but live work goes on
+    QUARANTINED = "quarantined"  # unusable and cut off, but not removable (it owns objects)
+    PRESENT = "present"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One credential to be made, exactly as it was recorded before."""
+
+    handle: str  # the name it will have in the target; unique for ever
+    template: Mapping[str, object]  # the target's grant template, already parsed and checked
+    issue_by: datetime  # our clock; the provider restates it in the target's own
+    expires_at: datetime  # the latest end of the session; the credential is born with it
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A credential that may exist. `target_id` is the target's immutable id, once known."""
+
+    handle: str
+    target_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The answer to `issue`: shown to the workload once and never stored, but for `target_id`."""
+
+    target_id: str
+    connection: Mapping[str, str]  # what a client needs besides the secret: host, port, user …
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the target answered, and how it was asked."""
+
+    presence: Presence
+    method: str  # e.g. `pg_authid and pg_stat_activity by OID, 3 clean reads`
+    detail: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A credential in the target that carries our prefix."""
+
+    handle: str
+    target_id: str
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a preflight: what was tried, whether it held, what to do if not."""
+
+    name: str
+    ok: bool
+    took_ms: float
+    detail: str
+    mend: str = ""
+
+
+class Provider(Protocol):
+    """Creates and destroys one kind of credential in one target system.
+
+    A handle is chosen by us and recorded before `issue` is called, so a crash at any
+    point leaves no credential without a lease. Every method may be cancelled and called
+    again; each has its own deadline inside. All raise `TargetError` and nothing else,
+    with `sent` true unless the request certainly never left.
+    """
+
+    @property
+    def revocation_class(self) -> RevocationClass:
+        """What taking away means here."""
+        ...
+
+    def check_template(self, template: Mapping[str, object]) -> None:
+        """Refuse a grant template that is malformed or asks for more than may be given.
+
+        Raises:
+            Invalid: code `bad_template`, naming the member and what was expected.
+        """
+        ...
+
+    async def issue(self, intent: Intent) -> Issued:
+        """Create the credential under `intent.handle`, before `intent.issue_by` or never.
+
+        Sent at most once per handle: the provider retries nothing. The deadline is checked
+        by the target's own clock, so that a request held back on the way cannot land late.
+        """
+        ...
+
+    async def locate(self, handle: str) -> str | None:
+        """The target's immutable id of the credential named `handle`, or None if there is none."""
+        ...
+
+    async def freeze(self, ref: Ref) -> None:
+        """Refuse new logins and cut every live connection; `thaw` undoes it. Idempotent."""
+        ...
+
+    async def thaw(self, ref: Ref, expires_at: datetime) -> Issued:
+        """Make a frozen credential usable again, with a new secret; the old one stays dead."""
+        ...
+
+    async def destroy(self, ref: Ref) -> None:
+        """Make the credential unusable, then cut every connection that uses it, then remove it.
+
+        Idempotent: destroying what does not exist succeeds. Returning proves nothing; only
+        `observe` does.
+        """
+        ...
+
+    async def observe(self, ref: Ref) -> Observation:
+        """Ask the target itself, never a cache, what is left of the credential."""
+        ...
+
+    async def inventory(self, prefix: str) -> Sequence[Found]:
+        """Every credential in the target whose handle begins with `prefix`."""
+        ...
+
+    async def preflight(self, prefix: str) -> Sequence[Check]:
+        """Make a canary under `prefix`, use it, cut it, prove it dead; say what is missing."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the provider holds open."""
+        ...
