@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from sojourn.core.secret import Secret
+from sojourn.core.target import Target
 
 
 class RevocationClass(StrEnum):
@@ -127,8 +128,11 @@ class Provider(Protocol):
         """Refuse new logins and cut every live connection; `thaw` undoes it. Idempotent."""
         ...
 
-    async def thaw(self, ref: Ref, expires_at: datetime) -> Issued:
-        """Make a frozen credential usable again, with a new secret; the old one stays dead."""
+    async def thaw(self, ref: Ref, *, thaw_by: datetime, expires_at: datetime) -> Issued:
+        """Make a frozen credential usable again, with a new secret; the old one stays dead.
+
+        Sent once, and refused by the target after `thaw_by`, like an issue.
+        """
         ...
 
     async def destroy(self, ref: Ref) -> None:
@@ -153,4 +157,16 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give back what the provider holds open."""
+        ...
+
+
+class Providers(Protocol):
+    """The provider that serves a target, with its admin credential in hand."""
+
+    async def of(self, target: Target) -> Provider:
+        """The provider of `target`, kept for the next call.
+
+        Raises:
+            TargetError: code `unknown_provider` or `no_admin_secret`, with `sent` false.
+        """
         ...

@@ -1,0 +1,36 @@
+"""Why a session ends or is suspended: a closed set of reasons, and which cause wins.
+
+The first cause wins and is kept. A new source of signals maps onto one of these reasons,
+so it never reaches into the core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The closed set of reasons."""
+
+    COMPLETED = "completed"  # the workload said that the work is done
+    KILLED = "killed"  # a person ended it
+    WINDOW_CLOSED = "window_closed"
+    MISSED_BEAT = "missed_beat"
+    NOT_ACTIVATED = "not_activated"  # approved, but nobody came for it in time
+    ACTIVATION_FAILED = "activation_failed"  # a credential could not be made
+    SECRET_LOST = "secret_lost"  # what was handed out once may not have arrived
+    CONTEXT_CHANGED = "context_changed"
+    PARENT_ENDED = "parent_ended"
+    REFUSED = "refused"  # a person said no
+    RESTORED = "restored"  # an operator ended it after a restore
+    SUSPENDED = "suspended"  # not an end: the reason of a suspension by a person
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why: the reason, who or what gave it, and a detail for people (never a secret)."""
+
+    reason: Reason
+    source: str
+    detail: str = ""

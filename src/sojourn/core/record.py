@@ -1,0 +1,143 @@
+"""Rows, facts and steps: how every change of state carries its own record.
+
+A row is an immutable value with an id and a version. A transition returns a `Step`: the
+row as it is now, the version it was read at, and the facts that say what changed. Since a
+fact holds exactly the members that changed, replaying facts rebuilds the rows (`replay`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+from sojourn.core.ids import SessionId
+
+
+class RowKind(StrEnum):
+    """The state tables: what facts rebuild."""
+
+    SESSION = "session"
+    LEASE = "lease"
+    CLIENT = "client"
+    CHARTER = "charter"
+    TARGET = "target"
+
+
+class FactKind(StrEnum):
+    """The closed vocabulary of the journal: what can have happened."""
+
+    SESSION_REQUESTED = "session.requested"
+    SESSION_APPROVED = "session.approved"
+    SESSION_ACTIVATED = "session.activated"
+    SESSION_RENEWED = "session.renewed"
+    SESSION_NARROWED = "session.narrowed"
+    SESSION_SUSPENDED = "session.suspended"
+    SESSION_RESUMED = "session.resumed"
+    SESSION_ENDING = "session.ending"
+    SESSION_ENDED = "session.ended"
+    LEASE_PLANNED = "lease.planned"
+    LEASE_ISSUED = "lease.issued"
+    LEASE_UNSENT = "lease.unsent"
+    LEASE_LOCATED = "lease.located"
+    LEASE_FROZEN = "lease.frozen"
+    LEASE_THAWED = "lease.thawed"
+    LEASE_DESTROYING = "lease.destroying"
+    LEASE_DESTROYED = "lease.destroyed"
+    LEASE_STUCK = "lease.stuck"
+    CLIENT_REGISTERED = "client.registered"
+    CLIENT_REMOVED = "client.removed"
+    CHARTER_APPLIED = "charter.applied"
+    TARGET_ADDED = "target.added"
+    TARGET_PREFLIGHTED = "target.preflighted"
+    TARGET_DRAINING = "target.draining"
+    TARGET_REMOVED = "target.removed"
+
+
+class Row(Protocol):
+    """What every state row has. `version` counts its changes from 1."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that happened, in the past tense, with the members it changed.
+
+    `session` is the session it belongs to, if any; the store gives it its number within
+    that session and its index in the journal when it commits. `notes` are said for the
+    reader and rebuild nothing.
+    """
+
+    kind: FactKind
+    row: RowKind
+    id: str
+    session: SessionId | None
+    at: datetime
+    changes: Mapping[str, object]
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[R]):
+    """A row after a transition, the version it was read at (0: new), and the facts."""
+
+    row: R
+    read_version: int
+    facts: tuple[Fact, ...] = ()
+
+    def then(self, following: Step[R]) -> Step[R]:
+        """This step and `following`, which began where this one ended, as one."""
+        return Step(following.row, self.read_version, self.facts + following.facts)
+
+
+def unchanged(row: R) -> Step[R]:
+    """A step that goes nowhere: no fact, no write."""
+    return Step(row, row.version)
+
+
+def born(kind: FactKind, row_kind: RowKind, row: R, at: datetime, *, session: SessionId | None = None) -> Step[R]:
+    """A new row, recorded whole."""
+    changes = {f.name: getattr(row, f.name) for f in fields(row)}  # type: ignore[arg-type]
+    return Step(row, 0, (Fact(kind, row_kind, row.id, session, at, changes),))
+
+
+def moved(kind: FactKind, row_kind: RowKind, row: R, at: datetime, **change: object) -> Step[R]:
+    """`row` with `change` applied and its version raised; the fact holds the same members.
+
+    The row's `session` member, or its own id when it is a session, says where it belongs.
+    """
+    return noted(kind, row_kind, row, at, change, {})
+
+
+def noted(
+    kind: FactKind, row_kind: RowKind, row: R, at: datetime, change: Mapping[str, object], notes: Mapping[str, object]
+) -> Step[R]:
+    """As `moved`, with notes for the reader beside the change."""
+    everything = {**change, "version": row.version + 1}
+    after = apply(row, everything)
+    return Step(after, row.version, (Fact(kind, row_kind, row.id, _session_of(row_kind, row), at, everything, notes),))
+
+
+def apply(row: R, changes: Mapping[str, object]) -> R:
+    """`row` after `changes`: what a transition does, and what replay does again."""
+    members: Any = changes
+    return replace(row, **members)  # type: ignore[type-var]
+
+
+def _session_of(kind: RowKind, row: Row) -> SessionId | None:
+    if kind is RowKind.SESSION:
+        return SessionId(row.id)
+    if kind is RowKind.LEASE:
+        session: SessionId = getattr(row, "session")  # noqa: B009 - only leases have it
+        return session
+    return None

@@ -1,0 +1,223 @@
+"""What a session is, its transition table, and one function for each transition.
+
+    requested ──> approved ──> active <──> suspended
+        │             │           │            │
+        │             └───────────┴────────────┴──> revoking ──> ended
+        └──────────────────────────────────────────────────────> ended
+
+Every transition returns a `Step`; nothing outside `NEXT` can happen, here or in the
+database. Expiry is judged before the stored state: `is_live` asks the window first. Only
+the exact state `active` permits anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from sojourn.core.ending import Cause, Reason
+from sojourn.core.errors import Conflict, Refused
+from sojourn.core.ids import ClientId, OwnerId, SessionId
+from sojourn.core.record import FactKind, RowKind, Step, born, moved, noted, unchanged
+from sojourn.core.scope import Grants
+from sojourn.core.window import Window
+
+
+class State(StrEnum):
+    """Where a session is in its life."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REVOKING = "revoking"
+    ENDED = "ended"
+
+
+NEXT: Final[Mapping[State, frozenset[State]]] = {
+    State.REQUESTED: frozenset({State.APPROVED, State.ENDED}),
+    State.APPROVED: frozenset({State.ACTIVE, State.REVOKING}),
+    State.ACTIVE: frozenset({State.SUSPENDED, State.REVOKING}),
+    State.SUSPENDED: frozenset({State.ACTIVE, State.REVOKING}),
+    State.REVOKING: frozenset({State.ENDED}),
+    State.ENDED: frozenset(),
+}
+
+LEAVING: Final = frozenset({State.REVOKING, State.ENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The work a session exists for: `kind` picks the charter, `ref` names this one run."""
+
+    kind: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeatRule:
+    """How often the workload must show that it lives, and what silence does."""
+
+    every: timedelta
+    missed_after: timedelta
+    suspend_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One machine's access: one identity, one task, one window, one context, one scope."""
+
+    id: SessionId
+    version: int
+    state: State
+    client: ClientId
+    owner: OwnerId
+    task: Task
+    charter: str  # name@version
+    key: str  # RFC 7638 SHA-256 thumbprint of the workload's bound key
+    grants: Grants
+    window: Window
+    last_end: datetime  # no renewal passes it
+    renewals_left: int
+    renew_by: timedelta  # what one renewal adds
+    beat: BeatRule
+    activate_by: datetime
+    generation: int
+    context: Mapping[str, str]  # pinned facts of the execution context
+    requested_at: datetime
+    ancestors: tuple[SessionId, ...] = ()  # the parent last
+    cause: Cause | None = None
+    refused_at: datetime | None = None  # when its end began: guards refuse from here on
+    ended_at: datetime | None = None  # when its last credential was proven gone
+
+
+def request(session: Session) -> Step[Session]:
+    """A session has been asked for; nothing is granted yet."""
+    return born(FactKind.SESSION_REQUESTED, RowKind.SESSION, session, session.requested_at, session=session.id)
+
+
+def approve(session: Session, by: str, now: datetime) -> Step[Session]:
+    """Say yes, as `by` (a charter or a person)."""
+    return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, notes={"by": by})
+
+
+def activate(session: Session, now: datetime) -> Step[Session]:
+    """Every credential exists: the workload may act."""
+    _require_open(session, now)
+    return _move(session, State.ACTIVE, FactKind.SESSION_ACTIVATED, now)
+
+
+def suspend(session: Session, cause: Cause, now: datetime) -> Step[Session]:
+    """Freeze: earlier tokens die with the generation; deadlines run on."""
+    change = {"generation": session.generation + 1, "cause": cause}
+    return _move(session, State.SUSPENDED, FactKind.SESSION_SUSPENDED, now, change)
+
+
+def resume(session: Session, now: datetime) -> Step[Session]:
+    """Thaw after re-attestation, under a new generation."""
+    if session.state is not State.SUSPENDED:
+        raise Conflict("wrong_state", f"expected a suspended session, it is `{session.state}`")
+    _require_open(session, now)
+    change = {"generation": session.generation + 1, "cause": None}
+    return _move(session, State.ACTIVE, FactKind.SESSION_RESUMED, now, change)
+
+
+def narrow(session: Session, grants: Grants, window: Window, now: datetime) -> Step[Session]:
+    """Shrink scope or window; tokens of the earlier generation die.
+
+    Raises:
+        Refused: code `would_widen`; something would be added.
+        Conflict: code `wrong_state`; the session is leaving or not approved yet.
+    """
+    if session.state not in (State.APPROVED, State.ACTIVE, State.SUSPENDED):
+        raise Conflict("wrong_state", f"a session that is `{session.state}` cannot be narrowed")
+    if not (grants.within(session.grants) and window.within(session.window)):
+        raise Refused("would_widen", "narrowing only removes; ask for a new session to get more")
+    if grants == session.grants and window == session.window:
+        return unchanged(session)
+    return moved(
+        FactKind.SESSION_NARROWED,
+        RowKind.SESSION,
+        session,
+        now,
+        grants=grants,
+        window=window,
+        last_end=min(session.last_end, window.closes) if window != session.window else session.last_end,
+        generation=session.generation + 1,
+    )
+
+
+def renew(session: Session, now: datetime) -> Step[Session]:
+    """Move the end later by one renewal, never beyond `last_end`.
+
+    Raises:
+        Refused: code `no_renewal_left`.
+    """
+    _require_live(session, now)
+    closes = min(session.window.closes + session.renew_by, session.last_end)
+    if session.renewals_left < 1 or closes <= session.window.closes:
+        raise Refused("no_renewal_left", f"the session ends at `{session.window.closes:%H:%M:%SZ}` and may not be renewed")
+    window = Window(session.window.opens, closes)
+    return moved(
+        FactKind.SESSION_RENEWED, RowKind.SESSION, session, now, window=window, renewals_left=session.renewals_left - 1
+    )
+
+
+def begin_end(session: Session, cause: Cause, now: datetime) -> Step[Session]:
+    """Begin to take the session's access away.
+
+    The first cause wins: a session already revoking or ended comes back unchanged, with no
+    fact. A session that never left `requested` holds nothing to destroy and ends at once.
+    """
+    if session.state in LEAVING:
+        return unchanged(session)
+    if session.state is State.REQUESTED:
+        change = {"cause": cause, "refused_at": now, "ended_at": now}
+        return _move(session, State.ENDED, FactKind.SESSION_ENDED, now, change)
+    return _move(session, State.REVOKING, FactKind.SESSION_ENDING, now, {"cause": cause, "refused_at": now})
+
+
+def finish_end(session: Session, now: datetime) -> Step[Session]:
+    """Nothing is left of the session: its last lease is destroyed.
+
+    The caller has seen every lease destroyed, and pins them in the same commit.
+    """
+    return _move(session, State.ENDED, FactKind.SESSION_ENDED, now, {"ended_at": now})
+
+
+def is_live(session: Session, now: datetime) -> bool:
+    """Whether the session permits anything at `now`; expiry first, then the exact state."""
+    return session.window.holds(now) and session.state is State.ACTIVE
+
+
+def reason_of(session: Session) -> Reason | None:
+    """Why it was suspended or ended, if it was."""
+    return session.cause.reason if session.cause else None
+
+
+def _require_open(session: Session, now: datetime) -> None:
+    if not session.window.holds(now):
+        raise Refused("window_closed", "the session's window does not hold now")
+
+
+def _require_live(session: Session, now: datetime) -> None:
+    _require_open(session, now)
+    if session.state is not State.ACTIVE:
+        raise Conflict("wrong_state", f"expected an active session, it is `{session.state}`")
+
+
+def _move(
+    session: Session,
+    to: State,
+    kind: FactKind,
+    now: datetime,
+    change: Mapping[str, object] | None = None,
+    *,
+    notes: Mapping[str, object] | None = None,
+) -> Step[Session]:
+    if to not in NEXT[session.state]:
+        raise Conflict("wrong_state", f"a session that is `{session.state}` cannot become `{to}`")
+    return noted(kind, RowKind.SESSION, session, now, {"state": to, **(change or {})}, notes or {})

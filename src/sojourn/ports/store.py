@@ -1,0 +1,213 @@
+"""Reads, and `commit(Change)`: the only way to write state.
+
+Contract. A change that is answered is durable (fsync), with its facts in the journal in
+commit order. Reads see every change answered before they began. Calls may be cancelled: a
+cancelled commit may or may not land, and the caller reads again. Every method raises
+`Unavailable` when the database cannot answer in time, and nothing was granted then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sojourn.core.change import Change, Errand, RevocationKind
+from sojourn.core.charter import Charter
+from sojourn.core.client import Client
+from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.lease import Lease
+from sojourn.core.session import Session, State
+from sojourn.core.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the order of commits: the deployment's epoch and the feed number in it."""
+
+    epoch: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The row that orders everything."""
+
+    epoch: int
+    journal_size: int
+    feed_n: int
+
+    @property
+    def mark(self) -> Mark:
+        """Its place in the feed."""
+        return Mark(self.epoch, self.feed_n)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEntry:
+    """One numbered revocation, as guards receive it."""
+
+    n: int
+    kind: RevocationKind
+    id: str
+    min_generation: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """Every entry after a mark. `snapshot` means: forget what you knew, this is all of it."""
+
+    mark: Mark
+    entries: tuple[FeedEntry, ...]
+    snapshot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions to list; None means any."""
+
+    client: ClientId | None = None
+    states: frozenset[State] | None = None
+    owner: str | None = None
+    charter: str | None = None
+    task_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A session that time may have ended, with its last beat if one is on record."""
+
+    session: SessionId
+    last_beat: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One leaf of the journal: its index and its canonical bytes."""
+
+    index: int
+    leaf: bytes
+
+
+class Store(Protocol):
+    """State tables, journal, feed, errands and working tables, in one database."""
+
+    async def commit(self, change: Change) -> Head:
+        """Write `change`; the answer is the head right after it (its feed number included).
+
+        Raises:
+            Conflict: code `stale`; a version or a pin no longer holds: read and decide again.
+            Refused: code `replayed` (a one-time mark exists) or `unknown_mark` (none to spend).
+            Unavailable: code `store_unavailable` or `fenced`; nothing may be assumed.
+        """
+        ...
+
+    async def head(self) -> Head: ...
+
+    # -- state -------------------------------------------------------------------------
+    async def session(self, session: SessionId) -> Session | None: ...
+
+    async def family(self, root: SessionId) -> Sequence[Session]:
+        """The session and its descendants, root first, parents before children."""
+        ...
+
+    async def sessions(self, which: SessionFilter, *, after: SessionId | None, limit: int) -> Sequence[Session]:
+        """Sessions in the order of their ids, from the one following `after`."""
+        ...
+
+    async def lease(self, lease: LeaseId) -> Lease | None: ...
+
+    async def leases(self, session: SessionId) -> Sequence[Lease]: ...
+
+    async def living_leases(self, target: TargetId) -> int:
+        """How many leases of the target are not destroyed."""
+        ...
+
+    async def client(self, client: ClientId) -> Client | None: ...
+
+    async def client_named(self, name: str) -> Client | None:
+        """The client of that name that is not removed."""
+        ...
+
+    async def clients(self) -> Sequence[Client]: ...
+
+    async def charter(self, name: str, number: int | None = None) -> Charter | None:
+        """A charter; without `number` its newest version."""
+        ...
+
+    async def charters(self) -> Sequence[Charter]: ...
+
+    async def target_named(self, name: str) -> Target | None: ...
+
+    async def target(self, target: TargetId) -> Target | None: ...
+
+    async def targets(self) -> Sequence[Target]: ...
+
+    # -- working tables ----------------------------------------------------------------
+    async def mark(self, kind: str, key: str, now: datetime) -> str | None:
+        """The value of a one-time mark that has not expired, or None."""
+        ...
+
+    async def sealed(self, name: str) -> bytes | None: ...
+
+    async def note_beats(self, beats: Collection[tuple[SessionId, datetime, datetime | None]]) -> None:
+        """Record (session, last beat, when silence counts as missed); None: no beat is owed."""
+        ...
+
+    async def last_beat(self, session: SessionId) -> datetime | None: ...
+
+    async def overdue(self, now: datetime, *, beats_until: datetime, limit: int) -> Sequence[Overdue]:
+        """Sessions whose next deadline is at or before `now`, or whose beat deadline is at or before `beats_until`.
+
+        `beats_until` may lag behind `now`: after a restart silence is forgiven for one beat timeout.
+        """
+        ...
+
+    async def forget_expired(self, now: datetime) -> int:
+        """Delete one-time marks and revocations that can concern nothing any more."""
+        ...
+
+    # -- errands -----------------------------------------------------------------------
+    async def claim(
+        self, holder: str, now: datetime, *, hold: timedelta, limit: int, without: Collection[TargetId] = ()
+    ) -> Sequence[Errand]:
+        """Hold due errands for `hold`, oldest first, skipping the targets in `without`."""
+        ...
+
+    async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
+        """Give an errand back, to run later; false if `holder` no longer holds it."""
+        ...
+
+    async def next_errand_at(self) -> datetime | None:
+        """When the earliest errand that nobody holds is due."""
+        ...
+
+    # -- feed and journal --------------------------------------------------------------
+    async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
+        """Every revocation after the mark; a snapshot when the mark is of another epoch or too old."""
+        ...
+
+    async def journal(self, first: int, *, limit: int) -> Sequence[JournalEntry]: ...
+
+    async def session_journal(self, session: SessionId) -> Sequence[JournalEntry]:
+        """The leaves of one session, in the order of their numbers."""
+        ...
+
+    async def tiles(self, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """Stored tile hashes by (level, index): up to 256 concatenated 32-byte hashes each."""
+        ...
+
+    async def seal(self, size: int, tiles: dict[tuple[int, int], bytes], checkpoint: str) -> None:
+        """Record tiles and the signed checkpoint of `size` in one commit; sizes never go back.
+
+        Raises:
+            Conflict: code `stale`; a checkpoint of this size or a later one exists.
+        """
+        ...
+
+    async def checkpoint(self) -> tuple[int, str] | None:
+        """The newest signed checkpoint and its size."""
+        ...
+
+    async def close(self) -> None: ...
