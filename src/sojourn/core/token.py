@@ -1,0 +1,149 @@
+"""The claims of an access token: a session, on its way to one audience (RFC 9068).
+
+We revoke sessions, not tokens: `sid`, `gen`, `anc` and `mark` let a guard judge the session
+behind the token without asking anybody. Signing and verifying are elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sojourn.core.errors import Refused
+from sojourn.core.session import Session
+from sojourn.core.window import from_micros, to_micros
+
+TYPE: Final = "at+jwt"
+MOST_ANCESTORS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What a verified access token says."""
+
+    issuer: str
+    subject: str
+    audience: str
+    token_id: str
+    issued_at: datetime
+    expires_at: datetime
+    key: str  # cnf.jkt: RFC 7638 thumbprint of the bound key
+    scope: frozenset[str]
+    sid: str
+    generation: int
+    ancestors: tuple[str, ...]
+    epoch: int
+    mark: int
+    task: str
+    owner: str
+    charter: str
+
+
+def describe(
+    session: Session, audience: str, *, issuer: str, token_id: str, life: timedelta, epoch: int, mark: int, now: datetime
+) -> AccessClaims:
+    """The claims of a token for `session` at `audience`; its life ends within the window."""
+    return AccessClaims(
+        issuer=issuer,
+        subject=session.client,
+        audience=audience,
+        token_id=token_id,
+        issued_at=now,
+        expires_at=min(now + life, session.window.closes),
+        key=session.key,
+        scope=frozenset(session.grants.actions_at(audience)),
+        sid=session.id,
+        generation=session.generation,
+        ancestors=tuple(session.ancestors),
+        epoch=epoch,
+        mark=mark,
+        task=f"{session.task.kind}:{session.task.ref}",
+        owner=session.owner,
+        charter=session.charter,
+    )
+
+
+def to_json(claims: AccessClaims) -> dict[str, object]:
+    """The JWT payload; `exp` is floored to whole seconds, so it never outlives the window."""
+    return {
+        "iss": claims.issuer,
+        "sub": claims.subject,
+        "client_id": claims.subject,
+        "aud": claims.audience,
+        "exp": _seconds(claims.expires_at),
+        "iat": _seconds(claims.issued_at),
+        "jti": claims.token_id,
+        "cnf": {"jkt": claims.key},
+        "scope": " ".join(sorted(claims.scope)),
+        "sid": claims.sid,
+        "gen": claims.generation,
+        "anc": list(claims.ancestors),
+        "mark": {"epoch": claims.epoch, "n": claims.mark},
+        "task": claims.task,
+        "owner": claims.owner,
+        "charter": claims.charter,
+    }
+
+
+def from_json(payload: Mapping[str, object]) -> AccessClaims:
+    """Read a payload whose signature was verified; every claim must be there and of its type.
+
+    Raises:
+        Refused: code `bad_token`, naming the claim.
+    """
+    cnf, mark = _object(payload, "cnf"), _object(payload, "mark")
+    ancestors = payload.get("anc")
+    if not isinstance(ancestors, list) or len(ancestors) > MOST_ANCESTORS:
+        raise Refused("bad_token", "claim `anc` is missing or too long")
+    return AccessClaims(
+        issuer=_text(payload, "iss"),
+        subject=_text(payload, "sub"),
+        audience=_text(payload, "aud"),
+        token_id=_text(payload, "jti"),
+        issued_at=_instant(payload, "iat"),
+        expires_at=_instant(payload, "exp"),
+        key=_text(cnf, "jkt"),
+        scope=frozenset(_text(payload, "scope").split()),
+        sid=_text(payload, "sid"),
+        generation=_whole(payload, "gen"),
+        ancestors=tuple(_text({"anc": item}, "anc") for item in ancestors),
+        epoch=_whole(mark, "epoch"),
+        mark=_whole(mark, "n"),
+        task=_text(payload, "task"),
+        owner=_text(payload, "owner"),
+        charter=_text(payload, "charter"),
+    )
+
+
+def _seconds(instant: datetime) -> int:
+    return to_micros(instant) // 1_000_000
+
+
+def _text(payload: Mapping[str, object], name: str) -> str:
+    value = payload.get(name)
+    if not isinstance(value, str):
+        raise Refused("bad_token", f"claim `{name}` is missing or not a string")
+    return value
+
+
+def _whole(payload: Mapping[str, object], name: str) -> int:
+    value = payload.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
+        raise Refused("bad_token", f"claim `{name}` is missing or not a whole number")
+    return value
+
+
+def _instant(payload: Mapping[str, object], name: str) -> datetime:
+    seconds = _whole(payload, name)
+    if seconds > 253_402_300_799:  # the last second of the year 9999
+        raise Refused("bad_token", f"claim `{name}` is no instant")
+    return from_micros(seconds * 1_000_000)
+
+
+def _object(payload: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = payload.get(name)
+    if not isinstance(value, dict):
+        raise Refused("bad_token", f"claim `{name}` is missing or not an object")
+    return value
