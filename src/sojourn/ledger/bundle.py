@@ -102,7 +102,7 @@ def seal_content(content: JsonObject, signer: Signer) -> bytes:
     """
     raw = sign_note(f"{HEADER}{canonical(content).decode('utf-8')}\n", [signer])
     if len(raw) > MAX_BUNDLE_BYTES:
-        raise LedgerError("too_large", f"expected a bundle of at most {MAX_BUNDLE_BYTES} bytes, got {len(raw)}")
+        raise LedgerError("too_large", f"expected at most {MAX_BUNDLE_BYTES} bytes of bundle, got {len(raw)}")
     return raw
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from sojourn.ledger.canonical import JsonObject
@@ -16,14 +17,18 @@ from sojourn.ledger.instants import read_instant, show_instant
 from sojourn.ledger.leaf import LeafRecord
 from sojourn.ledger.shape import text_of, text_or_null
 
-REQUESTED: Final = "session.requested"
-ENDING: Final = "session.ending"
-ENDED: Final = "session.ended"
-PLANNED: Final = "lease.planned"
-DESTROYED: Final = "lease.destroyed"
-STUCK: Final = "lease.stuck"
-
 _CLASSES: Final = frozenset("ABCD")
+
+
+class Kind(StrEnum):
+    """The kinds of fact that a bundle is read by; others are passed over."""
+
+    REQUESTED = "session.requested"
+    ENDING = "session.ending"
+    ENDED = "session.ended"
+    PLANNED = "lease.planned"
+    DESTROYED = "lease.destroyed"
+    STUCK = "lease.stuck"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +88,14 @@ class _Derivation:
 
     def take(self, fact: LeafRecord) -> None:
         match fact.kind:
-            case "session.ending":
+            case Kind.ENDING:
                 # The first cause wins; a later one changes nothing.
                 self.refused_at = self.refused_at or fact.at
-            case "lease.planned":
+            case Kind.PLANNED:
                 self._plan(fact)
-            case "lease.destroyed":
+            case Kind.DESTROYED:
                 self._destroy(fact)
-            case "lease.stuck":
+            case Kind.STUCK:
                 self._leave(fact)
             case _:
                 return

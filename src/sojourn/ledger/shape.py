@@ -28,7 +28,7 @@ def exact_object(value: JsonValue, names: AbstractSet[str]) -> JsonObject:
     members = as_object(value)
     if members.keys() != names:
         odd = min(members.keys() ^ names)
-        raise LedgerError("bad_shape", f"expected the members of the format, {quote(odd)} is missing or extra")
+        raise LedgerError("bad_shape", f"expected the format's members, {quote(odd)} is missing or extra")
     return members
 
 
