@@ -24,7 +24,9 @@ SCALARS = (
     | st.floats(-1e15, 1e15).filter(lambda number: not number.is_integer())
     | st.text()
 )
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
+)
 
 
 @pytest.mark.parametrize(("bits", "written"), NUMBERS)

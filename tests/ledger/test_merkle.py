@@ -109,9 +109,7 @@ def test_every_consistency_proof_up_to_seventy_leaves_holds_and_is_the_naive_one
         for old in range(size + 1):
             proof = tree.consistency(old)
             assert proof == (naive_consistency(old, LEAVES[:size]) if old else [])
-            verify_consistency(
-                proof, old_size=old, old_root=heads[old], new_size=size, new_root=heads[size]
-            )
+            verify_consistency(proof, old_size=old, old_root=heads[old], new_size=size, new_root=heads[size])
 
 
 @given(st.data())
@@ -124,8 +122,11 @@ def test_a_changed_inclusion_proof_proves_nothing(data: st.DataObject) -> None:
     changed = [*proof[:at], leaf_hash(proof[at]), *proof[at + 1 :]]
 
     for wrong in (changed, proof[:-1], proof[1:], [*proof, proof[0]], [proof[0], *proof], [*proof, b""]):
-        assert refused(lambda wrong=wrong: verify_inclusion(  # type: ignore[misc]
-            LEAVES[index], wrong, index=index, size=size, root=head))
+        assert refused(
+            lambda wrong=wrong: verify_inclusion(  # type: ignore[misc]
+                LEAVES[index], wrong, index=index, size=size, root=head
+            )
+        )
     assert refused(lambda: verify_inclusion(LEAVES[other], proof, index=index, size=size, root=head))
     assert refused(lambda: verify_inclusion(LEAVES[index], proof, index=other, size=size, root=head))
 
@@ -140,8 +141,9 @@ def test_a_changed_consistency_proof_proves_nothing(data: st.DataObject) -> None
     changed = [*proof[:at], leaf_hash(proof[at]), *proof[at + 1 :]]
 
     def check(wrong: list[bytes], before: bytes, after: bytes) -> bool:
-        return refused(lambda: verify_consistency(
-            wrong, old_size=old, old_root=before, new_size=size, new_root=after))
+        return refused(
+            lambda: verify_consistency(wrong, old_size=old, old_root=before, new_size=size, new_root=after)
+        )
 
     for wrong in (changed, proof[:-1], [*proof, proof[0]], []):
         assert check(wrong, old_root, new_root)
@@ -150,8 +152,9 @@ def test_a_changed_consistency_proof_proves_nothing(data: st.DataObject) -> None
 
 
 def test_equal_sizes_with_different_roots_are_a_fork() -> None:
-    assert refused(lambda: verify_consistency(
-        [], old_size=5, old_root=LEAVES[0], new_size=5, new_root=LEAVES[1]))
+    assert refused(
+        lambda: verify_consistency([], old_size=5, old_root=LEAVES[0], new_size=5, new_root=LEAVES[1])
+    )
 
 
 @settings(max_examples=12, deadline=None)
@@ -166,9 +169,7 @@ def test_proofs_across_tiles_hold_with_few_reads(size: int, data: st.DataObject)
     consistency = TileTree(size, tiles.read).consistency(old)
 
     verify_inclusion(LEAVES[index], inclusion, index=index, size=size, root=head)
-    verify_consistency(
-        consistency, old_size=old, old_root=root(LEAVES[:old]), new_size=size, new_root=head
-    )
+    verify_consistency(consistency, old_size=old, old_root=root(LEAVES[:old]), new_size=size, new_root=head)
     assert reads <= 6
     assert tiles.reads - reads <= 6
 
@@ -187,8 +188,10 @@ def test_the_frontier_survives_bytes_and_goes_on_alike(first: int, more: int) ->
 
 @pytest.mark.parametrize("raw", [b"", b"\x00" * 7, b"\x00" * 8 + b"x", b"\x00" * 7 + b"\x01", b"\xff" * 2056])
 def test_a_broken_frontier_is_refused(raw: bytes) -> None:
-    with pytest.raises(LedgerError, match="bad_frontier|expected"):
+    with pytest.raises(LedgerError) as caught:
         Frontier.from_bytes(raw)
+
+    assert caught.value.code == "bad_frontier"
 
 
 @given(st.integers(0, 66_000), st.integers(0, 600))

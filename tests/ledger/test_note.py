@@ -87,7 +87,8 @@ def test_a_badly_framed_note_is_refused(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a+b", "a+530d903a+", VKEY.replace("530d", "530e"), VKEY.upper(), VKEY + "=", "\ud800" + VKEY]
+    "text",
+    ["", "a", "a+b", "a+530d903a+", VKEY.replace("530d", "530e"), VKEY.upper(), VKEY + "=", "\ud800" + VKEY],
 )
 def test_a_key_that_is_not_its_own_spelling_is_refused(text: str) -> None:
     with pytest.raises(LedgerError) as caught:

@@ -40,7 +40,9 @@ PINNED = {SERVER.vkey}
 
 
 def content_of(raw: bytes) -> JsonObject:
-    return as_object(parse_canonical(content_bytes(parse_note(raw, max_bytes=1 << 20).text), max_bytes=1 << 20))
+    return as_object(
+        parse_canonical(content_bytes(parse_note(raw, max_bytes=1 << 20).text), max_bytes=1 << 20)
+    )
 
 
 def changed(change: Callable[[JsonObject], object], signer: Ed25519Signer = SERVER) -> bytes:
@@ -197,7 +199,10 @@ def test_facts_out_of_journal_order_fail() -> None:
         (lambda content: content.update(vkey=STRANGER.vkey), "key_named"),
         (lambda content: content.update(origin="other.example/log"), "key_named"),
         (lambda content: content.update(checkpoint=LOG.checkpoint(STRANGER).decode()), "checkpoint"),
-        (lambda content: content.update(checkpoint=LOG.checkpoint(origin="o.example").decode()), "checkpoint"),
+        (
+            lambda content: content.update(checkpoint=LOG.checkpoint(origin="o.example").decode()),
+            "checkpoint",
+        ),
         (lambda content: content.update(checkpoint=log_of(USUAL[:2]).checkpoint().decode()), "inclusion"),
         (lambda content: items(content, "proofs").reverse(), "inclusion"),
     ],
@@ -219,7 +224,15 @@ def test_a_second_signature_line_is_refused() -> None:
 
 
 def test_what_is_left_over_is_told() -> None:
-    kinds = [USUAL[0], planned("lea_1"), planned("lea_2"), USUAL[3], destroyed("lea_1", 9), stuck("lea_2"), ended(7)]
+    kinds = [
+        USUAL[0],
+        planned("lea_1"),
+        planned("lea_2"),
+        USUAL[3],
+        destroyed("lea_1", 9),
+        stuck("lea_2"),
+        ended(7),
+    ]
 
     verdict = verify(bundle_of(log_of(kinds)), PINNED)
 
