@@ -112,7 +112,9 @@ class Store(Protocol):
         """The session and its descendants, root first, parents before children."""
         ...
 
-    async def sessions(self, which: SessionFilter, *, after: SessionId | None, limit: int) -> Sequence[Session]:
+    async def sessions(
+        self, which: SessionFilter, *, after: SessionId | None, limit: int
+    ) -> Sequence[Session]:
         """Sessions in the order of their ids, from the one following `after`."""
         ...
 
