@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.architecture.tree import ROOT
 from tests.docs.pages import blocks, broken_links, pages
 
