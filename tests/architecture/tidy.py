@@ -68,6 +68,8 @@ def file_is_short(file: Source) -> Iterator[Finding]:
 
 def functions_are_short(file: Source) -> Iterator[Finding]:
     """A function has at most 50 lines, its docstring not counted."""
+    if "/migrations/versions/" in file.path:
+        return  # a table as it once was, listed whole
     for function in functions(file.tree):
         lines = (function.end_lineno or function.lineno) - function.lineno + 1 - _docstring_lines(function)
         if lines > MOST_LINES_OF_A_FUNCTION:
