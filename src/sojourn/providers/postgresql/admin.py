@@ -121,8 +121,8 @@ async def load_plan(connection: Connection, plan: Mapping[str, object], *, state
     """
     return checked_time(
         await connection.fetchval(
-            "SELECT clock_timestamp() FROM set_config('sojourn.plan', $1, false),"
-            " set_config('statement_timeout', $2, false)",
+            "SELECT clock_timestamp() FROM set_config('sojourn.plan', $1, false) AS plan,"
+            " set_config('statement_timeout', $2, false) AS bound",
             json.dumps(plan),
             str(statement_ms),
         )

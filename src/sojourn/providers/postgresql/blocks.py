@@ -68,10 +68,10 @@ _GRANT_OBJECTS: Final = """
         RAISE EXCEPTION '% on % cannot be granted by `%`', word, thing.name, current_user
           USING ERRCODE = 'SJ003', HINT = mend;
       END;
-      IF NOT CASE item->>'kind'
+      IF NOT (CASE item->>'kind'
           WHEN 'SCHEMA' THEN has_schema_privilege(made, thing.id, word)
           WHEN 'TABLE' THEN has_table_privilege(made, thing.id, word)
-          ELSE has_sequence_privilege(made, thing.id, word) END THEN
+          ELSE has_sequence_privilege(made, thing.id, word) END) THEN
         RAISE EXCEPTION '% on % cannot be granted by `%`', word, thing.name, current_user
           USING ERRCODE = 'SJ003', HINT = mend;
       END IF;

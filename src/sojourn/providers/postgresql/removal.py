@@ -72,7 +72,7 @@ async def roll_back_prepared(admin: Admin, connection: Connection, oid: int) -> 
 async def drop(admin: Admin, connection: Connection, oid: int) -> None:
     """Drop the role with its privileges, database by database; quarantine it if it owns anything."""
     names = [str(row["datname"]) for row in await connection.fetch(_DATABASES, oid)]
-    here = await connection.fetchval("SELECT current_database()")
+    here = str(await connection.fetchval("SELECT current_database()"))
     for name in names or [here]:
         if name == here:
             await _drop_here(connection, oid)

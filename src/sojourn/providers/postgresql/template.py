@@ -7,7 +7,7 @@ Whether a group role is harmless only the server knows; it is asked at issue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -88,7 +88,9 @@ def grants(template: Template) -> list[dict[str, object]]:
         for place, schema in template.schemas.items()
         for privilege in schema.privileges
     ]
-    for kind, objects in (("TABLE", template.tables), ("SEQUENCE", template.sequences)):
+    kinds: tuple[tuple[str, Sequence[TableGrant | SequenceGrant]], ...]
+    kinds = (("TABLE", template.tables), ("SEQUENCE", template.sequences))
+    for kind, objects in kinds:
         listed.extend(
             {"kind": kind, "schema": one.schema, "name": one.name, "privilege": privilege}
             for one in objects
@@ -97,7 +99,7 @@ def grants(template: Template) -> list[dict[str, object]]:
     return listed
 
 
-def _check_objects(member: str, objects: tuple[TableGrant, ...] | tuple[SequenceGrant, ...]) -> None:
+def _check_objects(member: str, objects: Sequence[TableGrant | SequenceGrant]) -> None:
     for number, one in enumerate(objects):
         _check_schema(f"{member}[{number}].schema", one.schema)
         check_name(BAD, f"{member}[{number}].name", one.name)
