@@ -29,7 +29,7 @@ class Rule:
     used: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Link:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -119,7 +119,7 @@ class Proxy:
                     self.errors.append(frame)
                 await self._pass()
                 if link.silent:
-                    if frame[:1] == b"Z" and link.cut_after:
+                    if frame[:1] in (b"Z", b"T", b"n") and link.cut_after:
                         link.client.transport.abort()
                     continue
                 link.client.write(self.rewrite(frame) if self.rewrite else frame)
