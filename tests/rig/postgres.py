@@ -94,6 +94,7 @@ class PostgresServer:
         done = subprocess.run(
             [str(psql_path()), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1"]
             + ["-p", str(self.port), "-U", ROOT_USER, "-d", database],
+            check=False,
             input=statement,
             text=True,
             capture_output=True,
@@ -126,7 +127,9 @@ class PostgresServer:
             if self._running is None or self._running.poll() is not None:
                 break
             asked = subprocess.run(
-                [str(BINARIES / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], timeout=START_SECONDS
+                [str(BINARIES / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)],
+                check=False,
+                timeout=START_SECONDS,
             )
             if asked.returncode == 0:
                 return

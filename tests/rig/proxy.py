@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 _LENGTH: Final = 4
 _DRAIN_SECONDS: Final = 5.0  # how long a server may still answer a client that has gone
@@ -53,7 +53,7 @@ class Proxy:
         self.delivered = 0  # held messages that reached the server
         self.port = 0
 
-    async def __aenter__(self) -> Proxy:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -65,11 +65,11 @@ class Bench:
         by, end = now + timedelta(seconds=self.config.issue_seconds), now + timedelta(minutes=5)
         return Intent(handle or self.handle(), SHOP if template is None else template, by, end)
 
-    async def issue(self, template: dict[str, object] | None = None, *, handle: str | None = None) -> "Made":
+    async def issue(self, template: dict[str, object] | None = None, *, handle: str | None = None) -> Made:
         intent = self.intent(template, handle=handle)
         return Made(intent.handle, await self.provider.issue(intent))
 
-    async def login(self, made: "Made") -> Connection:
+    async def login(self, made: Made) -> Connection:
         told = made.issued.connection
         return await log_in(self.server, told["user"], made.issued.secret.reveal(), told.get("database", "shop"))
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
@@ -23,6 +23,7 @@ from tests.rig.postgres import PostgresServer
 pytestmark = pytest.mark.anyio
 
 KILLS = 10
+AT_ONCE = 2  # more would measure the two cores
 
 
 @dataclass
@@ -33,6 +34,7 @@ class PostgresRig:
     bench: Bench
     shop: Connection
     provider: Provider
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def intent(self) -> Intent:
         return self.bench.intent()
@@ -56,14 +58,14 @@ class PostgresRig:
             await asyncio.gather(*running, return_exceptions=True)
 
     async def writes(self, handle: str) -> int:
-        return int(str(await self.shop.fetchval("SELECT count(*) FROM shop.orders WHERE who = $1", handle)))
+        return int(str(await self._ask("SELECT count(*) FROM shop.orders WHERE who = $1", handle)))
 
     async def last_write(self, handle: str) -> datetime | None:
-        last = await self.shop.fetchval("SELECT max(at) FROM shop.orders WHERE who = $1", handle)
+        last = await self._ask("SELECT max(at) FROM shop.orders WHERE who = $1", handle)
         return last if isinstance(last, datetime) else None
 
     async def target_now(self) -> datetime:
-        now = await self.shop.fetchval("SELECT clock_timestamp()")
+        now = await self._ask("SELECT clock_timestamp()")
         assert isinstance(now, datetime)
         return now
 
@@ -72,7 +74,11 @@ class PostgresRig:
             "SELECT (SELECT count(*) FROM pg_authid WHERE oid = $1)"
             " + (SELECT count(*) FROM pg_stat_activity WHERE usesysid = $1)"
         )
-        return int(str(await self.shop.fetchval(query, int(target_id))))
+        return int(str(await self._ask(query, int(target_id))))
+
+    async def _ask(self, query: str, *args: object) -> object:
+        async with self.turn:
+            return await self.shop.fetchval(query, *args)
 
     async def _log_in(self, issued: Issued) -> Connection:
         return await log_in(self.server, issued.connection["user"], issued.secret.reveal(), "shop")
@@ -109,8 +115,10 @@ async def test_postgresql_keeps_the_contract(rig: Rig, promise: Callable[[Rig], 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("admin_user", ["governor"])
 async def test_class_a_holds_against_clients_that_reconnect(rig: Rig) -> None:
-    for _ in range(KILLS):
-        await live_work_stops_within_the_declared_time(rig)
+    for _ in range(KILLS // AT_ONCE):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(live_work_stops_within_the_declared_time(rig))
 
 
 @pytest.mark.parametrize("admin_user", ["governor"])

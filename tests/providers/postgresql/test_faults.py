@@ -36,7 +36,7 @@ async def behind(proxy: Proxy, server: PostgresServer, **members: object) -> Asy
 
 async def test_a_create_held_back_beyond_its_deadline_leaves_no_orphan(bench: Bench) -> None:
     async with Proxy(bench.server.port) as proxy:
-        async with behind(proxy, bench.server, issue_seconds=FENCE_SECONDS, pool_size=TRIALS) as provider:
+        async with behind(proxy, bench.server, issue_seconds=FENCE_SECONDS, pool_size=2 * TRIALS) as provider:
             proxy.rules = [Rule(b"CREATE ROLE", hold_seconds=HELD_SECONDS) for _ in range(TRIALS)]
             intents = [bench.intent(handle=bench.handle("_held")) for _ in range(TRIALS)]
 

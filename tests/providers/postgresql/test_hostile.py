@@ -180,7 +180,7 @@ async def test_a_grant_the_admin_cannot_give_is_refused_with_its_remedy(bench: B
     assert hint == "GRANT SELECT ON TABLE shop.closed TO governor WITH GRANT OPTION"
 
 
-async def test_no_password_and_no_verifier_reaches_the_server_log(bench: Bench) -> None:
+async def test_no_password_reaches_the_server_log_even_when_it_logs_everything(bench: Bench) -> None:
     made = await bench.issue()
     await bench.provider.destroy(made.ref)
 

@@ -125,7 +125,7 @@ async def test_a_preflight_that_fails_midway_leaves_no_canary(bench: Bench, word
     async with Proxy(bench.server.port) as proxy:
         proxy.rules = [Rule(word, drop_reply=True, cut_after=True)]
 
-        checks = await preflight(bench, port=proxy.port, templates={}, prefix="mid_")
+        checks = await preflight(bench, port=proxy.port, templates={}, prefix="mid_", issue_seconds=1.0)
 
     assert failed(checks)
     assert checks[-1].name == "canary gone" and checks[-1].ok
@@ -134,7 +134,7 @@ async def test_a_preflight_that_fails_midway_leaves_no_canary(bench: Bench, word
 
 async def test_a_cancelled_preflight_leaves_no_canary(bench: Bench) -> None:
     for delay in (0.02, 0.05, 0.08, 0.12, 0.2):
-        call = asyncio.create_task(preflight(bench, templates={}, prefix="cut_"))
+        call = asyncio.create_task(preflight(bench, templates={}, prefix="cut_", issue_seconds=0.5))
         await asyncio.sleep(delay)
 
         call.cancel()

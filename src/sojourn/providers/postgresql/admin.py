@@ -42,6 +42,8 @@ class Admin:
         self._password = config.password
         self._tls = tls(config)
         self._slots = asyncio.Semaphore(config.pool_size)
+        # Taking away never queues behind giving: makers get at most half of the slots.
+        self._maker_slots = asyncio.Semaphore(max(1, config.pool_size // 2))
         self._idle: dict[str, list[Connection]] = {}
         self._closed = False
 
@@ -64,6 +66,12 @@ class Admin:
                 connection.terminate()
                 raise
             self._give_back(name, connection)
+
+    @asynccontextmanager
+    async def lend_to_maker(self, database: str | None = None) -> AsyncIterator[Connection]:
+        """Lend a connection for making a credential, without crowding out the destroyers."""
+        async with self._maker_slots, self.lend(database) as connection:
+            yield connection
 
     async def login(self, database: str, *, user: str | None = None, secret: Secret | None = None) -> Connection:
         """Open a connection outside the pool; the caller closes it."""

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+from sojourn.core.errors import TargetError
 from sojourn.ports.provider import Observation, Presence, Ref
 from sojourn.providers.postgresql.blocks import ISSUE_LOCK
 from sojourn.providers.postgresql.wire import Connection
@@ -97,7 +98,7 @@ async def read(connection: Connection, oid: int | None, handle: str) -> Reading:
     """Ask the catalogue once."""
     row = await connection.fetchrow(_READ, oid, handle, mark_of(handle))
     if row is None:
-        raise AssertionError("a query over one row gave none")
+        raise TargetError("target_refused", "a query that always gives one row gave none")
     return Reading(**{**dict(row), "owned": tuple(row["owned"])})
 
 

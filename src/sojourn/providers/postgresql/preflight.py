@@ -27,6 +27,7 @@ SKEW_WARN_SECONDS: Final = 5.0
 STEP_SECONDS: Final = 5.0
 CANARY_LIFE: Final = timedelta(minutes=5)
 CUT_SECONDS: Final = 2.0  # class A: live work is stopped within this
+_UNANSWERED: Final = frozenset({"target_timeout", "target_unreachable"})
 LONG_SECONDS: Final = 30  # what the canary's statement would take if nobody cut it
 
 _RIGHTS: Final = """
@@ -81,17 +82,26 @@ class Preflight:
 
     async def _with_canary(self, handle: str) -> None:
         issued: Issued | None = None
+        answered = False
 
         async def create() -> str:
-            nonlocal issued
-            issued = await self._provider.issue(self._intent(handle, {"database": self._config.database}))
+            nonlocal issued, answered
+            try:
+                issued = await self._provider.issue(self._intent(handle, {"database": self._config.database}))
+            except TargetError as error:
+                answered = not error.sent or error.code not in _UNANSWERED
+                raise
+            answered = True
             return f"role `{handle}` with OID {issued.target_id}"
 
         try:
             if await self._try("canary created", create) and issued is not None:
                 await self._use_and_cut(handle, issued)
         finally:
-            # Shielded by nothing: a cancelled preflight still runs this, each step with its own deadline.
+            # A cancelled preflight runs this too. An issue without an answer may still land, but
+            # not after its fence; only then does an absence count.
+            if not answered:
+                await asyncio.sleep(self._config.issue_seconds)
             await self._remove(Ref(handle, issued.target_id if issued else None))
 
     async def _use_and_cut(self, handle: str, issued: Issued) -> None:

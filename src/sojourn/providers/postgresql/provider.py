@@ -77,7 +77,7 @@ class PostgreSQL:
             check_handle(intent.handle)
             template = parse(intent.template, self._config.all_databases())
             secret = new_password()
-            async with self._admin.lend(template.database) as connection:
+            async with self._admin.lend_to_maker(template.database) as connection:
                 plan = self._plan(intent, template, secret)
                 statement = await self._fenced(connection, blocks.ISSUE, plan, issue_by=intent.issue_by)
                 call.sent = True
@@ -109,7 +109,7 @@ class PostgreSQL:
         """Let a frozen role log in again, with a new password, unless it is being destroyed."""
         async with one_call("thaw", self._config.issue_seconds + ISSUE_MARGIN_SECONDS) as call:
             secret = new_password()
-            async with self._admin.lend() as connection:
+            async with self._admin.lend_to_maker() as connection:
                 oid = await _oid_of(connection, ref)
                 if oid is None:
                     raise TargetError("missing_object", f"there is no role `{ref.handle[:63]}`", sent=False)
@@ -159,7 +159,7 @@ class PostgreSQL:
         async with one_call("rehearse", self._config.issue_seconds + ISSUE_MARGIN_SECONDS):
             check_handle(intent.handle)
             template = parse(intent.template, self._config.all_databases())
-            async with self._admin.lend(template.database) as connection:
+            async with self._admin.lend_to_maker(template.database) as connection:
                 plan = self._plan(intent, template, new_password())
                 statement = await self._fenced(connection, blocks.ISSUE, plan, issue_by=intent.issue_by)
                 trial = connection.transaction()
