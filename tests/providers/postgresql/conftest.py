@@ -71,10 +71,14 @@ class Bench:
 
     async def login(self, made: Made) -> Connection:
         told = made.issued.connection
-        return await log_in(self.server, told["user"], made.issued.secret.reveal(), told.get("database", "shop"))
+        return await log_in(
+            self.server, told["user"], made.issued.secret.reveal(), told.get("database", "shop")
+        )
 
     async def roles(self, pattern: str) -> int:
-        return int(str(await self.root.fetchval("SELECT count(*) FROM pg_roles WHERE rolname LIKE $1", pattern)))
+        return int(
+            str(await self.root.fetchval("SELECT count(*) FROM pg_roles WHERE rolname LIKE $1", pattern))
+        )
 
     async def backends(self, target_id: str) -> int:
         query = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = $1"
@@ -151,5 +155,3 @@ async def bench(server: PostgresServer) -> AsyncIterator[Bench]:
     finally:
         await provider.close()
         await root.close(timeout=2)
-
-

@@ -13,7 +13,7 @@ from statistics import median
 import pytest
 
 from sojourn.core.secret import Secret
-from sojourn.ports.provider import Intent, Issued, Provider, Ref
+from sojourn.ports.provider import Intent, Issued, Presence, Provider, Ref
 from sojourn.providers.postgresql import PostgreSQL
 from sojourn.providers.postgresql.wire import DRIVER_ERRORS, Connection, PostgresError
 from sojourn.testing.provider_conformance import SUITE, Rig, live_work_stops_within_the_declared_time
@@ -138,6 +138,35 @@ async def test_destroying_one_live_connection_takes_less_than_a_tenth_of_a_secon
             await rig.provider.destroy(Ref(intent.handle, issued.target_id))
             destroy.append(1000 * (time.perf_counter() - begun))
 
-    print(f"median issue {median(issue):.1f} ms, destroy {median(destroy):.1f} ms, worst {max(destroy):.1f} ms")
+    print(
+        f"median issue {median(issue):.1f} ms, destroy {median(destroy):.1f} ms, worst {max(destroy):.1f} ms"
+    )
     record_property("destroy_ms", median(destroy))
     assert median(destroy) < 100
+
+
+@pytest.mark.parametrize("admin_user", ["governor"])
+async def test_many_sessions_come_and_go_side_by_side(rig: PostgresRig) -> None:
+    """Privileges on one table change in one catalogue row, which PostgreSQL lets nobody share."""
+    intents = [rig.intent() for _ in range(12)]
+
+    async def live(intent: Intent) -> bool:
+        issued = await rig.provider.issue(intent)
+        ref = Ref(intent.handle, issued.target_id)
+        await rig.provider.destroy(ref)
+        return (await rig.provider.observe(ref)).presence is Presence.ABSENT
+
+    assert all(await asyncio.gather(*map(live, intents)))
+
+
+@pytest.mark.parametrize("admin_user", ["governor"])
+async def test_two_control_planes_may_issue_into_one_table_at_once(rig: PostgresRig) -> None:
+    others = [PostgreSQL(config_of(rig.server), SystemNow()) for _ in range(3)]
+    intents = [rig.intent() for _ in others]
+
+    issued = await asyncio.gather(*(one.issue(it) for one, it in zip(others, intents, strict=True)))
+
+    for intent, made in zip(intents, issued, strict=True):
+        await rig.provider.destroy(Ref(intent.handle, made.target_id))
+    for one in others:
+        await one.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -36,11 +36,17 @@ async def behind(proxy: Proxy, server: PostgresServer, **members: object) -> Asy
 
 async def test_a_create_held_back_beyond_its_deadline_leaves_no_orphan(bench: Bench) -> None:
     async with Proxy(bench.server.port) as proxy:
-        async with behind(proxy, bench.server, issue_seconds=FENCE_SECONDS, pool_size=2 * TRIALS) as provider:
+        async with AsyncExitStack() as stack:
+            # One provider a trial, as with several processes: in one, issues take turns.
+            sides = [behind(proxy, bench.server, issue_seconds=FENCE_SECONDS) for _ in range(TRIALS)]
+            providers = [await stack.enter_async_context(side) for side in sides]
             proxy.rules = [Rule(b"CREATE ROLE", hold_seconds=HELD_SECONDS) for _ in range(TRIALS)]
             intents = [bench.intent(handle=bench.handle("_held")) for _ in range(TRIALS)]
 
-            results = await asyncio.gather(*map(provider.issue, intents), return_exceptions=True)
+            results = await asyncio.gather(
+                *(provider.issue(intent) for provider, intent in zip(providers, intents, strict=True)),
+                return_exceptions=True,
+            )
             async with asyncio.timeout(HELD_SECONDS + 5):
                 while len(proxy.errors) < TRIALS:
                     await asyncio.sleep(0.02)

@@ -43,7 +43,9 @@ async def test_hostile_names_survive_quoting_everywhere(bench: Bench, name: str)
         f" WITH GRANT OPTION; GRANT SELECT ON {schema}.{schema} TO {who} WITH GRANT OPTION;",
         "shop",
     )
-    bench.server.sql(f"CREATE ROLE {quoted('g' + name[:30])}; GRANT {quoted('g' + name[:30])} TO {who} WITH ADMIN OPTION")
+    bench.server.sql(
+        f"CREATE ROLE {quoted('g' + name[:30])}; GRANT {quoted('g' + name[:30])} TO {who} WITH ADMIN OPTION"
+    )
     template: dict[str, object] = {
         "database": "shop",
         "schemas": {name: {"privileges": ["USAGE"]}},
@@ -102,7 +104,9 @@ async def test_a_client_that_holds_its_own_row_is_destroyed_all_the_same(bench: 
 async def test_a_prepared_transaction_does_not_outlive_its_role(bench: Bench) -> None:
     made = await bench.issue()
     client = await bench.login(made)
-    await client.execute("BEGIN; INSERT INTO shop.orders (who) VALUES ('prepared'); PREPARE TRANSACTION 'it''s'")
+    await client.execute(
+        "BEGIN; INSERT INTO shop.orders (who) VALUES ('prepared'); PREPARE TRANSACTION 'it''s'"
+    )
 
     await bench.provider.destroy(made.ref)
 

@@ -135,7 +135,10 @@ async def test_a_dropped_role_with_a_live_connection_is_seen_as_lingering(bench:
 
 
 async def test_inventory_finds_our_roles_by_prefix_even_when_renamed(bench: Bench) -> None:
-    first, second = await bench.issue(handle=bench.handle("_inv")), await bench.issue(handle=bench.handle("_inv"))
+    first, second = (
+        await bench.issue(handle=bench.handle("_inv")),
+        await bench.issue(handle=bench.handle("_inv")),
+    )
     await bench.root.execute(f"ALTER ROLE {second.handle} RENAME TO elsewhere")
 
     found = {one.handle: one for one in await bench.provider.inventory("soj_")}

@@ -38,9 +38,18 @@ def test_a_plain_template_is_read() -> None:
         ({"schemas": {"shop": {"privileges": ["ALL"]}}}, "$.schemas"),
         ({"schemas": {"shop": {"privileges": ["USAGE"], "grant_option": True}}}, "grant_option"),
         ({"schemas": {"pg_catalog": {"privileges": ["USAGE"]}}}, "pg_catalog"),
-        ({"tables": [{"schema": "information_schema", "name": "*", "privileges": ["SELECT"]}]}, "tables[0].schema"),
-        ({"tables": [{"schema": "shop", "name": "t", "privileges": ["TRIGGER"]}]}, "$.tables[0].privileges[0]"),
-        ({"tables": [{"schema": "shop", "name": "t", "privileges": ["SELECT WITH GRANT OPTION"]}]}, "$.tables"),
+        (
+            {"tables": [{"schema": "information_schema", "name": "*", "privileges": ["SELECT"]}]},
+            "tables[0].schema",
+        ),
+        (
+            {"tables": [{"schema": "shop", "name": "t", "privileges": ["TRIGGER"]}]},
+            "$.tables[0].privileges[0]",
+        ),
+        (
+            {"tables": [{"schema": "shop", "name": "t", "privileges": ["SELECT WITH GRANT OPTION"]}]},
+            "$.tables",
+        ),
         ({"tables": [{"schema": "shop", "name": "t", "privileges": []}]}, "$.tables[0].privileges"),
         ({"tables": [{"schema": "shop", "name": "n" * 64, "privileges": ["SELECT"]}]}, "tables[0].name"),
         ({"functions": [{"schema": "shop", "name": "f"}]}, "functions"),

@@ -44,6 +44,7 @@ class Admin:
         self._slots = asyncio.Semaphore(config.pool_size)
         # Taking away never queues behind giving: makers get at most half of the slots.
         self._maker_slots = asyncio.Semaphore(max(1, config.pool_size // 2))
+        self._turns: dict[str, asyncio.Lock] = {}
         self._idle: dict[str, list[Connection]] = {}
         self._closed = False
 
@@ -73,7 +74,17 @@ class Admin:
         async with self._maker_slots, self.lend(database) as connection:
             yield connection
 
-    async def login(self, database: str, *, user: str | None = None, secret: Secret | None = None) -> Connection:
+    def turn(self, database: str) -> asyncio.Lock:
+        """Held while privileges change in `database`: two GRANTs on one object at a time fail or deadlock.
+
+        Kept here and not in the target, where any session could take an advisory lock of ours
+        and hold up every removal.
+        """
+        return self._turns.setdefault(database, asyncio.Lock())
+
+    async def login(
+        self, database: str, *, user: str | None = None, secret: Secret | None = None
+    ) -> Connection:
         """Open a connection outside the pool; the caller closes it."""
         password = secret or self._password
         name, host, port = user or self._config.user, self._config.host, self._config.port

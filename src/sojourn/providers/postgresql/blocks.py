@@ -62,12 +62,18 @@ _GRANT_OBJECTS: Final = """
     LOOP
       found_any := true;
       mend := format('GRANT %s ON %s TO %I WITH GRANT OPTION', word, thing.name, current_user);
-      BEGIN
-        EXECUTE format('GRANT %s ON %s TO %I', word, thing.name, handle);
-      EXCEPTION WHEN insufficient_privilege THEN
-        RAISE EXCEPTION '% on % cannot be granted by `%`', word, thing.name, current_user
-          USING ERRCODE = 'SJ003', HINT = mend;
-      END;
+      FOR attempt IN 1..10 LOOP
+        BEGIN
+          EXECUTE format('GRANT %s ON %s TO %I', word, thing.name, handle);
+          EXIT;
+        EXCEPTION
+          WHEN insufficient_privilege THEN
+            RAISE EXCEPTION '% on % cannot be granted by `%`', word, thing.name, current_user
+              USING ERRCODE = 'SJ003', HINT = mend;
+          WHEN internal_error THEN  -- tuple concurrently updated: somebody else granted, and is done
+            IF attempt = 10 THEN RAISE; END IF;
+        END;
+      END LOOP;
       IF NOT (CASE item->>'kind'
           WHEN 'SCHEMA' THEN has_schema_privilege(made, thing.id, word)
           WHEN 'TABLE' THEN has_table_privilege(made, thing.id, word)

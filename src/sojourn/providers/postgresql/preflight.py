@@ -155,7 +155,9 @@ class Preflight:
             await self._provider.destroy(ref)
             seen = await self._provider.observe(ref)
             if seen.presence is not Presence.ABSENT:
-                raise _Failed(f"the canary is {seen.presence}: {dict(seen.detail)}", f"DROP ROLE {ref.handle}")
+                raise _Failed(
+                    f"the canary is {seen.presence}: {dict(seen.detail)}", f"DROP ROLE {ref.handle}"
+                )
             return f"absent: {seen.method}"
 
         await self._try("canary gone", prove)

@@ -77,7 +77,8 @@ class PostgreSQL:
             check_handle(intent.handle)
             template = parse(intent.template, self._config.all_databases())
             secret = new_password()
-            async with self._admin.lend_to_maker(template.database) as connection:
+            place = template.database
+            async with self._admin.lend_to_maker(place) as connection, self._admin.turn(place):
                 plan = self._plan(intent, template, secret)
                 statement = await self._fenced(connection, blocks.ISSUE, plan, issue_by=intent.issue_by)
                 call.sent = True
@@ -85,7 +86,7 @@ class PostgreSQL:
                 made = await connection.fetchval(
                     "SELECT current_setting('sojourn.made') FROM set_config('sojourn.plan', '', false)"
                 )
-            return Issued(str(made), self._connection_of(intent.handle, template.database), secret)
+            return Issued(str(made), self._connection_of(intent.handle, place), secret)
 
     async def locate(self, handle: str) -> str | None:
         """The OID of the role we made as `handle`; a stranger of that name is not ours."""
@@ -159,7 +160,8 @@ class PostgreSQL:
         async with one_call("rehearse", self._config.issue_seconds + ISSUE_MARGIN_SECONDS):
             check_handle(intent.handle)
             template = parse(intent.template, self._config.all_databases())
-            async with self._admin.lend_to_maker(template.database) as connection:
+            place = template.database
+            async with self._admin.lend_to_maker(place) as connection, self._admin.turn(place):
                 plan = self._plan(intent, template, new_password())
                 statement = await self._fenced(connection, blocks.ISSUE, plan, issue_by=intent.issue_by)
                 trial = connection.transaction()

@@ -75,12 +75,14 @@ async def drop(admin: Admin, connection: Connection, oid: int) -> None:
     here = str(await connection.fetchval("SELECT current_database()"))
     for name in names or [here]:
         if name == here:
-            await _drop_here(connection, oid)
+            async with admin.turn(name):
+                await _drop_here(connection, oid)
             continue
         # Outside the pool, so that destroys side by side cannot wait for each other's slots.
         other = await admin.login(name)
         try:
-            await _drop_here(other, oid)
+            async with admin.turn(name):
+                await _drop_here(other, oid)
         finally:
             other.terminate()
 
