@@ -14,7 +14,15 @@ from sojourn.core.errors import TargetError
 from sojourn.core.secret import Secret
 from sojourn.ports.provider import Intent, Presence, Ref
 from sojourn.providers.postgresql import PostgreSQL
-from tests.providers.postgresql.conftest import ADMIN_PASSWORD, Bench, SystemNow, absent, config_of, log_in
+from tests.providers.postgresql.conftest import (
+    ADMIN_PASSWORD,
+    BARE,
+    Bench,
+    SystemNow,
+    absent,
+    config_of,
+    log_in,
+)
 from tests.rig.postgres import PostgresServer
 from tests.rig.proxy import Proxy, Rule
 
@@ -171,3 +179,34 @@ async def test_an_issue_that_still_commits_is_not_an_absence(bench: Bench) -> No
 
     holder.terminate()
     assert (during.presence, after.presence) == (Presence.PRESENT, Presence.ABSENT)
+
+
+@pytest.mark.parametrize("sslmode", ["require", "verify-ca", "verify-full"])
+async def test_a_server_without_tls_is_not_reached_in_the_clear_unless_told_so(
+    bench: Bench, sslmode: str
+) -> None:
+    provider = PostgreSQL(config_of(bench.server, sslmode=sslmode), SystemNow())
+
+    with pytest.raises(TargetError) as refused:
+        await provider.locate("soj_nobody")
+
+    await provider.close()
+    assert (refused.value.code, refused.value.sent) == ("target_unreachable", False)
+
+
+async def test_cutting_waits_for_nobody_who_only_makes(bench: Bench) -> None:
+    """Every message of every issue is lost; what a freeze needs is still there."""
+    made = await bench.issue()
+    async with Proxy(bench.server.port) as proxy, behind(proxy, bench.server) as provider:
+        proxy.rules = [Rule(b"CREATE ROLE", drop=True) for _ in range(8)]
+        makers = [asyncio.create_task(provider.issue(bench.intent(BARE))) for _ in range(8)]
+        await asyncio.sleep(0.1)
+
+        async with asyncio.timeout(2):
+            await provider.freeze(made.ref)
+
+        for maker in makers:
+            maker.cancel()
+        await asyncio.gather(*makers, return_exceptions=True)
+    await bench.provider.destroy(made.ref)
+    assert await absent(bench, made.ref)
