@@ -151,3 +151,27 @@ async def test_a_plain_server_announces_the_backend_that_serves(bench: Bench) ->
 
     connection.terminate()
     assert announced == served
+
+
+async def test_a_group_and_a_database_the_admin_cannot_give_are_named(bench: Bench) -> None:
+    bench.server.sql(
+        "CREATE ROLE crew; CREATE DATABASE guarded; REVOKE CONNECT ON DATABASE guarded FROM PUBLIC"
+    )
+    bench.server.sql("GRANT CONNECT ON DATABASE guarded TO governor")
+    templates = {
+        "crew": {"database": "shop", "roles": ["crew"]},
+        "guarded": {"database": "guarded"},
+    }
+
+    before = failed(await preflight(bench, templates=templates, databases=("shop", "guarded")))
+    for check in before.values():
+        bench.server.sql(check.mend)
+    after = failed(await preflight(bench, templates=templates, databases=("shop", "guarded")))
+
+    bench.server.sql("DROP DATABASE guarded")
+    bench.server.sql("DROP ROLE crew")
+    assert {name: check.mend for name, check in before.items()} == {
+        "template crew": "GRANT crew TO governor WITH ADMIN OPTION;",
+        "template guarded": "GRANT CONNECT ON DATABASE guarded TO governor WITH GRANT OPTION;",
+    }
+    assert not after

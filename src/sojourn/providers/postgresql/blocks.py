@@ -38,7 +38,12 @@ _CHECK_ROLES: Final = r"""
 
 _GRANT_ROLES: Final = """
   FOR word IN SELECT jsonb_array_elements_text(plan->'roles') LOOP
-    EXECUTE format('GRANT %I TO %I', word, handle) || membership;
+    BEGIN
+      EXECUTE format('GRANT %I TO %I', word, handle) || membership;
+    EXCEPTION WHEN insufficient_privilege THEN
+      RAISE EXCEPTION 'membership in `%` cannot be granted by `%`', word, current_user
+        USING ERRCODE = 'SJ003', HINT = format('GRANT %I TO %I WITH ADMIN OPTION', word, current_user);
+    END;
   END LOOP;
 """
 
@@ -106,7 +111,11 @@ BEGIN
   SELECT r.oid INTO STRICT made FROM pg_roles r WHERE r.rolname = handle;
 {_GRANT_ROLES}
   IF NOT has_database_privilege(made, current_database(), 'CONNECT') THEN
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), handle);
+    BEGIN
+      EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), handle);
+    EXCEPTION WHEN insufficient_privilege THEN
+      NULL;  -- said below, as when the server only warns
+    END;
     IF NOT has_database_privilege(made, current_database(), 'CONNECT') THEN
       RAISE EXCEPTION 'CONNECT on database `%` cannot be granted', current_database() USING ERRCODE = 'SJ003',
         HINT = format('GRANT CONNECT ON DATABASE %I TO %I WITH GRANT OPTION', current_database(), current_user);

@@ -7,7 +7,7 @@ sent is always destroyed and observed, whatever failed on the way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -214,10 +214,10 @@ class Preflight:
     async def _log_in(self, handle: str, secret: Secret) -> Connection:
         return await self._admin.login(self._config.database, user=handle, secret=secret)
 
-    def _intent(self, handle: str, template: object) -> Intent:
+    def _intent(self, handle: str, template: Mapping[str, object]) -> Intent:
         now = self._clock.now()
         by = now + timedelta(seconds=self._config.issue_seconds)
-        return Intent(handle, dict(template) if isinstance(template, dict) else {}, by, now + CANARY_LIFE)
+        return Intent(handle, template, by, now + CANARY_LIFE)
 
     async def _try(self, name: str, step: Callable[[], Awaitable[str]]) -> bool:
         begun = _tick()
