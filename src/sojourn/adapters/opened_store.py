@@ -23,7 +23,7 @@ async def open_sqlite(path: Path, *, high_water: HighWater | None = None) -> Sql
         Unavailable: code `store_locked`; another process uses it.
         Refused: code `not_durable`.
     """
-    return await _opened(SqliteDatabase(path), high_water)
+    return await opened(SqliteDatabase(path), high_water)
 
 
 async def open_postgres(dsn: Secret, *, high_water: HighWater | None = None) -> SqlStore:
@@ -39,12 +39,12 @@ async def open_postgres(dsn: Secret, *, high_water: HighWater | None = None) -> 
     except BaseException:
         await database.close()
         raise
-    return await _opened(database, high_water)
+    return await opened(database, high_water)
 
 
 async def open_memory() -> SqlStore:
     """A store that lives as long as the process and needs no thread: for simulations."""
-    return await _opened(MemoryDatabase(_empty_image()), None)
+    return await opened(MemoryDatabase(_empty_image()))
 
 
 @cache
@@ -55,7 +55,8 @@ def _empty_image() -> bytes:
     return template.image()
 
 
-async def _opened(database: Database, high_water: HighWater | None) -> SqlStore:
+async def opened(database: Database, high_water: HighWater | None = None) -> SqlStore:
+    """The store over `database`, migrated, in its epoch; the database is closed if that fails."""
     try:
         await database.write(upgrade)
         epoch = await _settle_epoch(database, high_water)

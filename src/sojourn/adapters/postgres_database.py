@@ -7,14 +7,15 @@ hold the head row's lock from the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final, TypeVar
 
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sojourn.adapters.sql_database import READ_DEADLINE, WRITE_DEADLINE, own_errors
+from sojourn.adapters.sql_database import READ_DEADLINE, SNAPSHOT_DEADLINE, WRITE_DEADLINE, own_errors
 from sojourn.core.errors import Invalid, Refused, Unavailable
 from sojourn.core.secret import Secret
 
@@ -49,31 +50,44 @@ class PostgresDatabase:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which only reads."""
-        with own_errors():
-            try:
-                async with (
-                    asyncio.timeout(READ_DEADLINE.total_seconds()),
-                    self._reader.connect() as connection,
-                ):
-                    return await connection.run_sync(work)
-            except TimeoutError as error:
-                raise Unavailable("store_unavailable", f"no answer within {READ_DEADLINE}") from error
+        return await _within(READ_DEADLINE, self._read(work))
+
+    async def snapshot(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which reads much, on one snapshot."""
+        return await _within(SNAPSHOT_DEADLINE, self._snapshot(work))
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` and commit."""
-        with own_errors():
-            try:
-                async with (
-                    asyncio.timeout(WRITE_DEADLINE.total_seconds()),
-                    self._engine.begin() as connection,
-                ):
-                    return await connection.run_sync(work)
-            except TimeoutError as error:
-                raise Unavailable("store_unavailable", f"no answer within {WRITE_DEADLINE}") from error
+        return await _within(WRITE_DEADLINE, self._write(work))
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        async with self._reader.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def _snapshot(self, work: Callable[[Connection], T]) -> T:
+        async with self._engine.execution_options(isolation_level="REPEATABLE READ").begin() as connection:
+            for limit in ("idle_in_transaction_session_timeout", "statement_timeout"):
+                await connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
+            return await connection.run_sync(work)
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(work)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+async def _within(deadline: timedelta, answer: Awaitable[T]) -> T:
+    with own_errors():
+        try:
+            async with asyncio.timeout(deadline.total_seconds()):
+                return await answer
+        except TimeoutError as error:
+            raise Unavailable(
+                "store_unavailable", f"the database did not answer within {deadline}"
+            ) from error
 
 
 def check_durable(connection: Connection) -> None:

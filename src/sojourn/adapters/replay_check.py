@@ -1,6 +1,6 @@
 """Rebuild the state tables from the journal and say where they differ from what is stored.
 
-It reads everything in one transaction and writes nothing: for tests, `doctor` and restores.
+It reads everything, on one snapshot, and writes nothing: for tests, `doctor` and restores.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def differences(connection: Connection) -> list[str]:
     found: list[str] = []
     facts = list(_facts(connection, found))
     rows = replay(facts)
-    counts = Counter(fact.session for fact in facts if fact.session)
+    counts: Counter[str] = Counter(fact.session for fact in facts if fact.session)
     for kind in RowKind:
         found.extend(_compared(kind, _expected(kind, rows, counts), _stored(connection, kind)))
     found.extend(_elders(connection, rows))

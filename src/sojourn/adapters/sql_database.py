@@ -24,6 +24,8 @@ T = TypeVar("T")
 READ_DEADLINE: Final = timedelta(seconds=5)
 # Longer than the longest batch on a busy disk; shorter than a caller's patience.
 WRITE_DEADLINE: Final = timedelta(seconds=10)
+# Reading all of a large database, for a check that nobody waits for.
+SNAPSHOT_DEADLINE: Final = timedelta(seconds=60)
 
 _UNIQUE_SQLITE: Final = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
 _UNIQUE_POSTGRESQL: Final = "23505"
@@ -32,7 +34,7 @@ _LOST_SQLSTATES: Final = ("08", "57P", "25P03", "53")  # connection, shutdown, i
 _BROKEN: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-class Rejected(Exception):  # noqa: N818 - never leaves the adapters
+class Rejected(Exception):
     """The database refused a statement and rolled everything back."""
 
     def __init__(self, reason: str, *, unique: bool) -> None:
@@ -41,7 +43,7 @@ class Rejected(Exception):  # noqa: N818 - never leaves the adapters
         self.unique = unique
 
 
-class Broken(Exception):  # noqa: N818 - never leaves the adapters
+class Broken(Exception):
     """The disk failed: this process must not go on writing."""
 
 
@@ -63,6 +65,14 @@ class Database(Protocol):
             Rejected: the database refused; nothing of it is left.
             Broken: the disk failed.
             Unavailable: code `store_unavailable`; it may or may not have landed.
+        """
+        ...
+
+    async def snapshot(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which reads much: every statement sees the same state, and it may take a minute.
+
+        Raises:
+            Unavailable: code `store_unavailable`.
         """
         ...
 

@@ -210,7 +210,7 @@ class SqlStore:
 
         Beyond the port: for tests, `doctor` and restores. It reads everything.
         """
-        return await self._read(differences)
+        return await self._database.snapshot(differences)
 
     async def close(self) -> None:
         """Finish the batch in hand, answer the rest with `Unavailable`, and close the database."""

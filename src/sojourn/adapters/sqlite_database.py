@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from sojourn.adapters.sql_database import READ_DEADLINE, WRITE_DEADLINE, own_errors
+from sojourn.adapters.sql_database import READ_DEADLINE, SNAPSHOT_DEADLINE, WRITE_DEADLINE, own_errors
 from sojourn.core.errors import Refused, Unavailable
 
 T = TypeVar("T")
@@ -60,6 +60,10 @@ class SqliteDatabase:
         """Run `work` in a reader thread, on one snapshot."""
         return await _in_thread(self._reading, lambda: _once(self._reader, work), READ_DEADLINE)
 
+    async def snapshot(self, work: Callable[[Connection], T]) -> T:
+        """As `read`, with more time."""
+        return await _in_thread(self._reading, lambda: _once(self._reader, work), SNAPSHOT_DEADLINE)
+
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in the writer thread and commit."""
         return await _in_thread(self._writing, lambda: _once(self._writer, work), WRITE_DEADLINE)
@@ -98,6 +102,10 @@ class MemoryDatabase:
             return _raw(connection).serialize()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`."""
+        return self.run(work)
+
+    async def snapshot(self, work: Callable[[Connection], T]) -> T:
         """Run `work`."""
         return self.run(work)
 
