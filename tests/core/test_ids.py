@@ -35,7 +35,9 @@ def test_no_other_spelling_names_the_same_thing(value: UUID, at: int, other: str
     assert read != value
 
 
-@pytest.mark.parametrize("text", ["", "ses_", "ses", "lea_" + "0" * 26, "ses_" + "0" * 27, "SES_" + "0" * 26, "ses_" + "v" * 26])
+@pytest.mark.parametrize(
+    "text", ["", "ses_", "ses", "lea_" + "0" * 26, "ses_" + "0" * 27, "SES_" + "0" * 26, "ses_" + "v" * 26]
+)
 def test_what_is_no_session_id_is_refused(text: str) -> None:
     with pytest.raises(Invalid) as refusal:
         to_uuid("ses", text)

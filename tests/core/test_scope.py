@@ -37,7 +37,9 @@ def test_a_grant_goes_with_its_last_action() -> None:
     assert left == Grants(targets=(SHOP,))
 
 
-@pytest.mark.parametrize(("drop", "actions", "code"), [(["x"], [], "unknown_grant"), ([], ["x"], "unknown_action")])
+@pytest.mark.parametrize(
+    ("drop", "actions", "code"), [(["x"], [], "unknown_grant"), ([], ["x"], "unknown_action")]
+)
 def test_dropping_what_is_not_held_is_refused(drop: list[str], actions: list[str], code: str) -> None:
     with pytest.raises(Invalid) as refusal:
         narrow(collect([SHOP, ORDERS]), drop, actions)
