@@ -94,15 +94,16 @@ def _row(batch: Batch, kind: RowKind, step: Step[Row]) -> None:
     else:
         batch.updates[kind].append({name: columns[name] for name in CHANGING[kind] if name != "facts"})
         batch.updates[kind][-1]["id"] = step.row.id
-        batch.between[kind].extend(_between(step))
+        batch.between[kind].extend(_between(kind, step, columns))
     if kind is RowKind.SESSION:
         _session(batch, cast("Session", step.row), born=step.read_version == 0)
 
 
-def _between(step: Step[Row]) -> list[Columns]:
+def _between(kind: RowKind, step: Step[Row], columns: Columns) -> list[Columns]:
     """The states passed through on the way: the trigger sees each move, as the table lists it."""
     states = [str(fact.changes["state"]) for fact in step.facts if "state" in fact.changes]
-    return [{"key": step.row.id, "new_state": state} for state in states[:-1]]
+    reason = {"new_reason": columns["reason"]} if kind is RowKind.SESSION else {}
+    return [{"key": step.row.id, "new_state": state, **reason} for state in states[:-1]]
 
 
 def _session(batch: Batch, session: Session, *, born: bool) -> None:

@@ -161,13 +161,18 @@ def _update_of(kind: RowKind) -> Executable:
     return update(table).where(table.c.id == bindparam("key")).values(values)
 
 
-def _between_of(kind: RowKind) -> Executable:
+def _between_of(*names: str, kind: RowKind) -> Executable:
     table = schema.STATE_TABLES[kind]
-    return update(table).where(table.c.id == bindparam("key")).values(state=bindparam("new_state"))
+    return (
+        update(table).where(table.c.id == bindparam("key")).values({n: bindparam(f"new_{n}") for n in names})
+    )
 
 
 _UPDATES: Final = {kind: _update_of(kind) for kind in RowKind}
-_BETWEEN: Final = {kind: _between_of(kind) for kind in (RowKind.SESSION, RowKind.LEASE)}
+_BETWEEN: Final = {
+    RowKind.SESSION: _between_of("state", "reason", kind=RowKind.SESSION),
+    RowKind.LEASE: _between_of("state", kind=RowKind.LEASE),
+}
 _RECOUNT: Final = (
     update(schema.session).where(schema.session.c.id == bindparam("key")).values(facts=bindparam("new_facts"))
 )
