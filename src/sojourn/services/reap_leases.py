@@ -132,7 +132,7 @@ class ReapLeases:
     def _backoff(self, errand: Errand) -> timedelta:
         """Doubling, between half and all of it, never longer than the ceiling, for ever."""
         ceiling = self._settings.retry_ceiling.total_seconds()
-        full_s = min(ceiling, _FIRST_RETRY_S * 2.0 ** min(errand.attempts, 20))
+        full_s = min(ceiling, _FIRST_RETRY_S * 2.0 ** min(max(errand.attempts - 1, 0), 20))
         spread = zlib.crc32(f"{errand.id}:{errand.attempts}".encode()) / 2**32
         return timedelta(seconds=full_s * (0.5 + spread / 2))
 
