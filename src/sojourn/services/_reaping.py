@@ -111,7 +111,9 @@ class Reaping:
             case _:
                 assert_never(seen.presence)
 
-    async def _record_absence(self, errand: Errand, seen: Observation, observed_from: datetime) -> Later | None:
+    async def _record_absence(
+        self, errand: Errand, seen: Observation, observed_from: datetime
+    ) -> Later | None:
         """Commit `destroyed`; the last lease of a session that is leaving ends it too."""
         session = await self._store.session(errand.session)
         leases = await self._store.leases(errand.session)
@@ -151,9 +153,13 @@ class Reaping:
         seen = await provider.observe(ref)
         if not _is_cut_off(seen):
             return Later(f"still {seen.presence}")
-        return await decide_until_it_lands(lambda: self._record_frozen(errand, seen, observed_from), self._clock)
+        return await decide_until_it_lands(
+            lambda: self._record_frozen(errand, seen, observed_from), self._clock
+        )
 
-    async def _record_frozen(self, errand: Errand, seen: Observation, observed_from: datetime) -> Later | None:
+    async def _record_frozen(
+        self, errand: Errand, seen: Observation, observed_from: datetime
+    ) -> Later | None:
         lease = await self._store.lease(errand.lease)
         session = await self._store.session(errand.session)
         if lease is None or session is None or not _is_to_be_frozen(lease, session):
@@ -196,4 +202,6 @@ def _is_cut_off(seen: Observation) -> bool:
     """Whether it cannot be used: gone, or there without a login and without live work."""
     if seen.presence in _CONNECTION_CUT:
         return True
-    return seen.presence is Presence.PRESENT and not seen.detail.get("login") and not seen.detail.get("issuing")
+    return (
+        seen.presence is Presence.PRESENT and not seen.detail.get("login") and not seen.detail.get("issuing")
+    )

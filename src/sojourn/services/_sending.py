@@ -73,7 +73,9 @@ class Sending:
             if not error.sent:
                 self._unsent.add(lease.id)
         except TimeoutError:
-            self.failures.append(TargetError("target_timeout", f"target `{lease.target_name}` did not answer in time"))
+            self.failures.append(
+                TargetError("target_timeout", f"target `{lease.target_name}` did not answer in time")
+            )
 
     def knows(self, lease: LeaseId) -> bool:
         """Whether the send of `lease` can have no effect that is still to come."""

@@ -120,7 +120,9 @@ class ActivateSession:
         await self._store.commit(Change(steps=(step, *plans), pins=pins))
         return step.row, sending
 
-    def _lease(self, session: Session, grant: TargetGrant, targets: dict[str, tuple[Target, Provider]]) -> Lease:
+    def _lease(
+        self, session: Session, grant: TargetGrant, targets: dict[str, tuple[Target, Provider]]
+    ) -> Lease:
         target, provider = targets[grant.target]
         if grant.template not in target.templates:
             raise NotFound("unknown_template", f"target `{target.name}` has no template `{grant.template}`")
@@ -179,7 +181,9 @@ def credentials(sending: Sending, targets: dict[str, tuple[Target, Provider]]) -
     for lease in sending.leases:
         answer = sending.answers[lease.id]
         provider = targets[lease.target_name][0].provider
-        shown.append(Credential(lease.grant, lease.target_name, provider, dict(answer.connection), answer.secret))
+        shown.append(
+            Credential(lease.grant, lease.target_name, provider, dict(answer.connection), answer.secret)
+        )
     return tuple(shown)
 
 
@@ -194,5 +198,3 @@ async def see_through(work: Coroutine[None, None, None]) -> None:
             return  # the deadline of the session and the reaper find it
 
     await asyncio.shield(asyncio.ensure_future(bounded()))
-
-

@@ -67,7 +67,9 @@ class EndSession:
         for ending in endings:
             steps += [ending.step, *ending.destroying]
             pins += ending.pins
-            errands += [new_errand(ErrandKind.DESTROY, step.row, self._entropy, now) for step in ending.destroying]
+            errands += [
+                new_errand(ErrandKind.DESTROY, step.row, self._entropy, now) for step in ending.destroying
+            ]
             if ending.had_tokens:
                 revocations.append(revoke(ending.step.row, None, self._settings, now))
         return Change(

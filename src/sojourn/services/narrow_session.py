@@ -49,7 +49,11 @@ class NarrowSession:
         return await decide_again(lambda: self._attempt(session_id, drop, drop_actions, closes), self._clock)
 
     async def _attempt(
-        self, session_id: SessionId, drop: tuple[str, ...], drop_actions: tuple[str, ...], closes: datetime | None
+        self,
+        session_id: SessionId,
+        drop: tuple[str, ...],
+        drop_actions: tuple[str, ...],
+        closes: datetime | None,
     ) -> Session:
         session = await self._store.session(session_id)
         if session is None:
@@ -74,5 +78,7 @@ def _window(session: Session, closes: datetime | None, now: datetime) -> Window:
     if closes <= now:
         raise Invalid("closes_in_past", f"`{show(closes)}` has passed; end the session instead")
     if closes > session.window.closes:
-        raise Refused("would_widen", f"the session ends at `{show(session.window.closes)}`; narrowing only shortens")
+        raise Refused(
+            "would_widen", f"the session ends at `{show(session.window.closes)}`; narrowing only shortens"
+        )
     return Window(session.window.opens, closes)

@@ -55,7 +55,12 @@ class OpenSession:
     """Says yes or no to a request for a session."""
 
     def __init__(
-        self, store: Store, clock: Clock, entropy: Entropy, attestors: Mapping[str, Attestor], settings: Settings
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        attestors: Mapping[str, Attestor],
+        settings: Settings,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -100,7 +105,9 @@ class OpenSession:
             raise Invalid("unknown_evidence", f"no evidence of type `{evidence.type[:40]}`; known: {known}")
         attestation = await attestor.attest(evidence, now)
         if attestation.client.role is not Role.WORKLOAD:
-            raise Refused("wrong_role", f"only a workload opens sessions, this is a `{attestation.client.role}`")
+            raise Refused(
+                "wrong_role", f"only a workload opens sessions, this is a `{attestation.client.role}`"
+            )
         return attestation
 
     async def _repeated(
@@ -125,7 +132,9 @@ class OpenSession:
             target = await self._store.target_named(name)
             if target is None or target.state is not TargetState.READY:
                 state = "unknown" if target is None else target.state
-                raise Refused("target_not_ready", f"target `{name}` is `{state}`; only a ready one opens sessions")
+                raise Refused(
+                    "target_not_ready", f"target `{name}` is `{state}`; only a ready one opens sessions"
+                )
 
     def _describe(
         self, asked: OpenRequest, attested: Attestation, charter: Charter, admission: Admission, now: datetime
@@ -162,7 +171,9 @@ class OpenSession:
         step = step.then(approve(step.row, session.charter, now))
         if asked.idempotency is not None:
             until = now + self._settings.remember_calls
-            call = Once(OPEN_MARK, _call_of(client, asked.idempotency), until, f"{session.id} {asked.request_hash}")
+            call = Once(
+                OPEN_MARK, _call_of(client, asked.idempotency), until, f"{session.id} {asked.request_hash}"
+            )
             marks = (*marks, call)
         # The client is pinned: one that is removed meanwhile opens nothing.
         await self._store.commit(Change(steps=(step,), pins=(pin(RowKind.CLIENT, client),), once=marks))

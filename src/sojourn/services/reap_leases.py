@@ -33,7 +33,9 @@ _CLAIM_AT_ONCE: Final = 4
 """No more than one target's slots, so that a claim never takes what it cannot start soon."""
 
 _FIRST_RETRY_S: Final = 0.1
-_LONGEST_IDLE_S: Final = 1.0
+LOOK_EVERY_S: Final = 1.0
+"""How late we notice an errand that another node queued."""
+
 _LEFTOVERS_EVERY_S: Final = 30.0
 _LEFTOVERS_LIMIT: Final = 500
 
@@ -42,12 +44,20 @@ class ReapLeases:
     """Works through due errands, each target in its own bulkhead."""
 
     def __init__(
-        self, store: Store, clock: Clock, providers: Providers, settings: Settings, *, holder: str
+        self,
+        store: Store,
+        clock: Clock,
+        providers: Providers,
+        settings: Settings,
+        *,
+        holder: str,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._store = store
         self._clock = clock
         self._settings = settings
         self._holder = holder
+        self._look_every_s = look_every_s
         self._reaping = Reaping(store, clock, providers)
         self._busy: Counter[TargetId] = Counter()
         self._freed = asyncio.Event()
@@ -86,7 +96,7 @@ class ReapLeases:
 
     async def _idle(self, woken: asyncio.Event) -> None:
         due = await self._store.next_errand_at()
-        wait_s = _LONGEST_IDLE_S
+        wait_s = self._look_every_s
         if due is not None:
             wait_s = min(wait_s, max((due - self._clock.now()).total_seconds(), 0.01))
         waits = [asyncio.ensure_future(event.wait()) for event in (woken, self._freed)]

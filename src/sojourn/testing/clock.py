@@ -27,13 +27,31 @@ class _Instant(selectors.SelectSelector):
         return []
 
 
+class _NumberedTask(asyncio.Task[Any]):
+    """A task with a hash of its own: sets of tasks then have the same order in every run."""
+
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class SimLoop(asyncio.SelectorEventLoop):
     """An event loop in virtual time, which shuffles what is ready."""
 
     def __init__(self, seed: int) -> None:
         self._virtual_s = 0.0
         self._order = random.Random(seed)
+        self._tasks_made = 0
         super().__init__(_Instant())
+        self.set_task_factory(self._numbered)
+
+    def _numbered(self, loop: asyncio.AbstractEventLoop, coro: Any, **named: Any) -> _NumberedTask:
+        task = _NumberedTask.__new__(_NumberedTask)
+        self._tasks_made += 1
+        task.number = self._tasks_made
+        task.__init__(coro, loop=loop, **named)  # type: ignore[misc]
+        return task
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""

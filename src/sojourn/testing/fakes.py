@@ -17,7 +17,17 @@ from sojourn.core.errors import TargetError
 from sojourn.core.secret import Secret
 from sojourn.core.target import Target
 from sojourn.ports.clock import Clock
-from sojourn.ports.provider import Check, Found, Intent, Issued, Observation, Presence, Provider, Ref, RevocationClass
+from sojourn.ports.provider import (
+    Check,
+    Found,
+    Intent,
+    Issued,
+    Observation,
+    Presence,
+    Provider,
+    Ref,
+    RevocationClass,
+)
 
 
 class Fault(StrEnum):

@@ -144,9 +144,13 @@ class MemoryStore:
         found = [one for one in self.all_sessions() if one.id == root or root in one.ancestors]
         return sorted(found, key=lambda one: (len(one.ancestors), one.id))
 
-    async def sessions(self, which: SessionFilter, *, after: SessionId | None, limit: int) -> Sequence[Session]:
+    async def sessions(
+        self, which: SessionFilter, *, after: SessionId | None, limit: int
+    ) -> Sequence[Session]:
         await asyncio.sleep(0)
-        found = [one for one in self.all_sessions() if _fits(one, which) and (after is None or one.id > after)]
+        found = [
+            one for one in self.all_sessions() if _fits(one, which) and (after is None or one.id > after)
+        ]
         return found[:limit]
 
     async def lease(self, lease: LeaseId) -> Lease | None:
@@ -184,7 +188,9 @@ class MemoryStore:
 
     async def target_named(self, name: str) -> Target | None:
         targets = await self.targets()
-        return next((one for one in targets if one.name == name and one.state is not TargetState.REMOVED), None)
+        return next(
+            (one for one in targets if one.name == name and one.state is not TargetState.REMOVED), None
+        )
 
     async def target(self, target: TargetId) -> Target | None:
         await asyncio.sleep(0)
@@ -246,7 +252,9 @@ class MemoryStore:
         free = [
             one.errand
             for one in self.errands.values()
-            if one.errand.run_at <= now and (one.until is None or one.until <= now) and one.errand.target not in without
+            if one.errand.run_at <= now
+            and (one.until is None or one.until <= now)
+            and one.errand.target not in without
         ]
         taken = sorted(free, key=lambda one: (one.run_at, one.id))[:limit]
         claimed = [replace(one, attempts=one.attempts + 1) for one in taken]
@@ -271,7 +279,9 @@ class MemoryStore:
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
         await asyncio.sleep(0)
         mark = self._head().mark
-        follows = after is not None and after.epoch == self.epoch and self._forgotten_n <= after.n <= self._feed_n
+        follows = (
+            after is not None and after.epoch == self.epoch and self._forgotten_n <= after.n <= self._feed_n
+        )
         if after is None or not follows:
             return FeedPage(mark, tuple(_entry(n, one) for n, one in self.revocations), snapshot=True)
         found = tuple(_entry(n, one) for n, one in self.revocations if n > after.n)[:limit]
@@ -285,7 +295,9 @@ class MemoryStore:
 
     async def session_journal(self, session: SessionId) -> Sequence[JournalEntry]:
         await asyncio.sleep(0)
-        return [JournalEntry(i, _leaf(i, fact)) for i, fact in enumerate(self.facts) if fact.session == session]
+        return [
+            JournalEntry(i, _leaf(i, fact)) for i, fact in enumerate(self.facts) if fact.session == session
+        ]
 
     async def tiles(self, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
         await asyncio.sleep(0)
