@@ -31,6 +31,7 @@ class FactKind(StrEnum):
 
     SESSION_REQUESTED = "session.requested"
     SESSION_APPROVED = "session.approved"
+    SESSION_PREPARED = "session.prepared"
     SESSION_ACTIVATED = "session.activated"
     SESSION_RENEWED = "session.renewed"
     SESSION_NARROWED = "session.narrowed"
