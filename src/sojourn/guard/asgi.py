@@ -48,9 +48,7 @@ class Guard:
         self._app = app
         self._base = base.rstrip("/")
         self._require = require
-        self.verifier = Verifier(
-            rules or Rules(profile.issuer, profile.audience), RevocationView(), ticking
-        )
+        self.verifier = Verifier(rules or Rules(profile.issuer, profile.audience), RevocationView(), ticking)
         self.feed = RevocationFeed(ControlPlane(profile, ticking), self.verifier, ticking)
         self._hearing: asyncio.Task[None] | None = None
 

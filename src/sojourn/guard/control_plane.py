@@ -77,7 +77,11 @@ class ControlPlane:
             "grant_type": "client_credentials",
             "client_assertion_type": _ASSERTION_TYPE,
             "client_assertion": sign_client_assertion(
-                profile.key, profile.client_id, profile.issuer, self._clock.now(), jti=secrets.token_urlsafe(16)
+                profile.key,
+                profile.client_id,
+                profile.issuer,
+                self._clock.now(),
+                jti=secrets.token_urlsafe(16),
             ),
         }
         asked_at = self._clock.mono()

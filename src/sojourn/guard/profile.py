@@ -44,7 +44,9 @@ def load_profile(path: Path) -> GuardProfile:
     texts = [found.get(name) for name in ("issuer", "client_id", "audience")]
     issuer, client_id, audience = (text if isinstance(text, str) else "" for text in texts)
     if not (issuer and client_id and audience):
-        raise Invalid("bad_profile", f"`{path}` is no guard's profile: needs `issuer`, `client_id`, `audience`")
+        raise Invalid(
+            "bad_profile", f"`{path}` is no guard's profile: needs `issuer`, `client_id`, `audience`"
+        )
     return GuardProfile(issuer, client_id, audience, Es256Key.from_jwk(jwk))
 
 

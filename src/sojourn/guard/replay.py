@@ -36,7 +36,9 @@ class SeenProofs:
         with self._lock:
             self._turn(mono)
             if (key, jti) in self._current or (key, jti) in self._earlier:
-                raise Unauthenticated("replayed_proof", "this proof was used before; sign a new one for each request")
+                raise Unauthenticated(
+                    "replayed_proof", "this proof was used before; sign a new one for each request"
+                )
             if len(self._current) >= self._most:
                 raise Unavailable("overloaded", "too many requests to tell new proofs from old ones")
             self._current.add((key, jti))

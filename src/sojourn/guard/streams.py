@@ -47,8 +47,9 @@ class GuardedCall:
         feed.listen(self._look)
         work = asyncio.ensure_future(app(scope, self._pass_in, self._pass_out))
         try:
-            await asyncio.wait({work, self._cut}, return_when=asyncio.FIRST_COMPLETED)
-            if self._cut.done() and not self._complete:
+            either: set[asyncio.Future[Any]] = {work, self._cut}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if self._cut.done():
                 await self._end(scope["type"], self._cut.result())
         finally:
             feed.forget(self._look)
@@ -58,7 +59,7 @@ class GuardedCall:
 
     def _look(self) -> None:
         """Notice the end; called by the feed, and before each message either way."""
-        if self._cut.done():
+        if self._cut.done() or self._complete:
             return
         try:
             self._verifier.check_hearing()
@@ -77,7 +78,7 @@ class GuardedCall:
     async def _pass_out(self, message: Message) -> None:
         self._look()
         if self._cut.done():
-            await asyncio.Event().wait()  # ends by cancellation, see run()
+            raise ConnectionResetError("the session is over")  # what ASGI says of a lost connection
         self._started = True
         self._complete = _completes(message)
         await self._send(message)
@@ -119,7 +120,14 @@ async def _stop(work: asyncio.Future[None]) -> None:
     if work.done():
         return
     work.cancel()
+    work.add_done_callback(_hear_out)
     await asyncio.wait({work}, timeout=CANCEL_WITHIN_S)
     if not work.done():
         _left_behind.add(work)
         work.add_done_callback(_left_behind.discard)
+
+
+def _hear_out(work: asyncio.Future[None]) -> None:
+    """Take note of how a cut application ended, or the loop would complain of it later."""
+    if not work.cancelled():
+        work.exception()

@@ -109,7 +109,9 @@ class Verifier:
             raise Unavailable("deaf", "the revocation feed was not heard lately, so nobody is let in")
         skew = self.view.skew(self._clock.now(), mono)
         if abs(skew) > self.rules.tolerance:
-            raise Unavailable("clock_skew", f"the local clock is {skew.total_seconds():.0f} s off the server's")
+            raise Unavailable(
+                "clock_skew", f"the local clock is {skew.total_seconds():.0f} s off the server's"
+            )
 
     def check_standing(self, claims: AccessClaims) -> None:
         """Refuse a session that is over, as far as was heard.
@@ -122,11 +124,13 @@ class Verifier:
             case Standing.LIVE:
                 return
             case Standing.OLD_EPOCH:
-                raise Unauthenticated("old_epoch", "the token was issued before the control plane was restored")
+                raise Unauthenticated("old_epoch", "the token is older than a restore of the control plane")
             case Standing.AHEAD:
                 raise Unavailable("deaf", "the token is of an epoch that was not heard of yet")
             case _:
-                raise Unauthenticated("session_over", "the session has ended, or the token is of an earlier generation")
+                raise Unauthenticated(
+                    "session_over", "the session has ended, or the token is of an old generation"
+                )
 
     def _verified(self, token: str) -> _Known:
         known = self._known.pop(token, None)

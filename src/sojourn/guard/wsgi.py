@@ -77,7 +77,13 @@ class WsgiGuard:
     """Protects a WSGI application; `environ["sojourn"]` holds the `Access`. See `asgi.Guard`."""
 
     def __init__(
-        self, app: WsgiApp, profile: GuardProfile, *, base: str, require: ScopeRule, rules: Rules | None = None
+        self,
+        app: WsgiApp,
+        profile: GuardProfile,
+        *,
+        base: str,
+        require: ScopeRule,
+        rules: Rules | None = None,
     ) -> None:
         clock = BootClock()
         self._app = app
