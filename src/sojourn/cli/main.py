@@ -1,0 +1,37 @@
+"""The command table. `--version` and `run` take a short way that imports next to nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(int(dispatch(words)))
+
+
+def dispatch(words: Sequence[str]) -> int:
+    """Run one command; gives the exit code."""
+    match list(words):
+        case ["--version" | "-V"]:
+            return _version()
+        case ["run", *rest]:
+            from sojourn.cli.run import run
+
+            return run(rest)
+        case _:
+            from sojourn.cli.table import run_table
+
+            return run_table(words)
+
+
+def _version() -> int:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(f"sojourn {version('sojourn')}")
+    except PackageNotFoundError:
+        print("sojourn (not installed)")
+    return 0
