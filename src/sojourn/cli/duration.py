@@ -18,5 +18,7 @@ def parse_duration(text: str) -> timedelta:
     """
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not (number.isascii() and number.isdecimal()) or not 0 < int(number[:9]) < 10**8:
-        raise Invalid("usage_duration", f"expected a duration such as `90s`, `30m` or `2h`, got `{text[:40]}`")
+        raise Invalid(
+            "usage_duration", f"expected a duration such as `90s`, `30m` or `2h`, got `{text[:40]}`"
+        )
     return timedelta(seconds=int(number) * _UNITS[unit])

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, SojournError, TargetError
-from sojourn.core.errors import Unauthenticated, Unavailable
+from sojourn.core.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    Refused,
+    SojournError,
+    TargetError,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 class Exit(IntEnum):

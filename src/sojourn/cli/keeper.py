@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from sojourn.cli.hardening import adopt_orphans, die_with_parent
-from sojourn.cli.tree import descendants, join_group, kill_all, members, remove_group, send
+from sojourn.cli.tree import (
+    descendants,
+    join_group,
+    kill_all,
+    members,
+    remove_group,
+    send,
+)
 from sojourn.client.clock import EdgeClock
 
 GRACE_S: Final = 2.0  # between TERM and KILL
@@ -34,7 +41,8 @@ FORWARDED: Final = (
 )
 _TICK_S: Final = 0.02
 _SLACK_S: Final = 1.0  # the wrapper decides first; this is for when it cannot
-_NOT_FOUND: Final, _NOT_RUNNABLE: Final = 127, 126
+_NOT_FOUND: Final = 127
+_NOT_RUNNABLE: Final = 126
 
 
 def keep(channel: socket.socket) -> NoReturn:
@@ -52,7 +60,9 @@ def keep(channel: socket.socket) -> NoReturn:
 class _Keeper:
     def __init__(self, channel: socket.socket) -> None:
         self._channel, self._buffer = channel, b""
-        self._child, self._group, self._own_session = 0, None, False  # type: int, Path | None, bool
+        self._child = 0
+        self._group: Path | None = None
+        self._own_session = False
         self._code: int | None = None
         self._deadline: float | None = None
         self._over = False

@@ -10,11 +10,15 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import say
 from sojourn.cli.run_options import RunOptions, read_options
 from sojourn.core.errors import Invalid, SojournError
+
+if TYPE_CHECKING:
+    from sojourn.cli.tether import Tether
 
 
 def run(argv: Sequence[str]) -> int:
@@ -52,13 +56,11 @@ def _run(options: RunOptions) -> int:
         tether.close()
 
 
-def _open_and_run(options: RunOptions, tether: object) -> int:
+def _open_and_run(options: RunOptions, tether: Tether) -> int:
     from sojourn.cli.supervision import Supervision
-    from sojourn.cli.tether import Tether
     from sojourn.client.profile import load_profile, profile_path
     from sojourn.client.session import Wish, open_session
 
-    assert isinstance(tether, Tether)
     profile = load_profile(profile_path("workload", os.environ, chosen=options.profile))
     wish = Wish(options.kind, options.ref, options.grants, options.duration)
     live = open_session(profile, wish)

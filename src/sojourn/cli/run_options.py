@@ -35,8 +35,18 @@ def run_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--task", metavar="KIND[:REF]", default="default", help="what the session is for; KIND picks the charter")
-    add("--grant", metavar="NAME", action="append", help="a grant of the charter (again for more; none means all)")
+    add(
+        "--task",
+        metavar="KIND[:REF]",
+        default="default",
+        help="what the session is for; KIND picks the charter",
+    )
+    add(
+        "--grant",
+        metavar="NAME",
+        action="append",
+        help="a grant of the charter (again for more; none means all)",
+    )
     add("--for", metavar="DURATION", dest="duration", help="how long at most, such as 30m")
     add("--api", metavar="NAME=URL", action="append", default=[], help="where the audience NAME is served")
     add("--env", action="store_true", help="put the first credential into the command's environment, too")

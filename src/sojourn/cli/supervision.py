@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import sys
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import Final
 
@@ -66,9 +67,8 @@ class Supervision:
             beats.stop()
         return self._finish(proxy_stop=proxy.stop)
 
-    def _follow(self, seen: object, *, forever: bool) -> None:
+    def _follow(self, seen: Callable[[object], bool], *, forever: bool) -> None:
         """Handle events until `seen` says that it is enough."""
-        assert callable(seen)
         left = _LONGEST_END_S
         while forever or left > 0:
             try:
@@ -115,8 +115,7 @@ class Supervision:
             if self._own_session or got.si_code != _SI_KERNEL:
                 self._tether.signal(got.si_signo)
 
-    def _finish(self, *, proxy_stop: object) -> int:
-        assert callable(proxy_stop)
+    def _finish(self, *, proxy_stop: Callable[[], None]) -> int:
         ended_under = self._reason is not None
         ender = Thread(target=end_quietly, args=(self._live,), daemon=True)
         ender.start()
@@ -132,7 +131,9 @@ class Supervision:
         if self._options.quiet:
             return
         found: list[Receipt | Exception] = []
-        asker = Thread(target=lambda: found.append(await_receipt(self._live, wait_s=RECEIPT_WAIT_S)), daemon=True)
+        asker = Thread(
+            target=lambda: found.append(await_receipt(self._live, wait_s=RECEIPT_WAIT_S)), daemon=True
+        )
         asker.start()
         while asker.is_alive() and not self._hurry.is_set():
             asker.join(0.1)

@@ -36,7 +36,9 @@ class Tether:
         theirs.close()
         return cls(ours, pid, core)
 
-    def start(self, argv: Sequence[str], env: Mapping[str, str], *, group: Path | None, own_session: bool) -> None:
+    def start(
+        self, argv: Sequence[str], env: Mapping[str, str], *, group: Path | None, own_session: bool
+    ) -> None:
         """Have the command run, then listen."""
         what = {
             "argv": list(argv),

@@ -13,7 +13,13 @@ from typing import Final
 
 from sojourn.client.clock import EdgeClock
 from sojourn.client.session import LiveSession
-from sojourn.core.errors import Conflict, NotFound, Refused, SojournError, Unauthenticated
+from sojourn.core.errors import (
+    Conflict,
+    NotFound,
+    Refused,
+    SojournError,
+    Unauthenticated,
+)
 
 _RETRY_S: Final = 0.5  # while the server is away; well inside the shortest missed_after (2 s)
 _GONE: Final = (Refused, NotFound, Conflict, Unauthenticated)

@@ -94,7 +94,9 @@ def assertion(profile: Profile, clock: EdgeClock) -> str:
     return sign_client_assertion(profile.key, profile.client_id, profile.issuer, clock.now(), jti=jti)
 
 
-def prove(key: Es256Key, clock: EdgeClock, method: str, url: str, *, access_token: Secret | None = None) -> str:
+def prove(
+    key: Es256Key, clock: EdgeClock, method: str, url: str, *, access_token: Secret | None = None
+) -> str:
     """A fresh DPoP proof."""
     return sign_proof(key, method, url, clock.now(), jti=secrets.token_urlsafe(16), access_token=access_token)
 
@@ -112,7 +114,9 @@ def send_json(
     if body is None:
         return transport.send(method, path, headers, wait_s=wait_s)
     raw = json.dumps(body, separators=(",", ":")).encode("utf-8")
-    return transport.send(method, path, {**headers, "Content-Type": "application/json"}, body=raw, wait_s=wait_s)
+    return transport.send(
+        method, path, {**headers, "Content-Type": "application/json"}, body=raw, wait_s=wait_s
+    )
 
 
 class _Sending(Protocol):

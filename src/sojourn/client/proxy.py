@@ -23,7 +23,13 @@ from sojourn.client.clock import EdgeClock
 from sojourn.client.routes import Route, route_for
 from sojourn.client.session import LiveSession
 from sojourn.client.transport import connect
-from sojourn.core.errors import NotFound, Refused, SojournError, TargetError, Unavailable
+from sojourn.core.errors import (
+    NotFound,
+    Refused,
+    SojournError,
+    TargetError,
+    Unavailable,
+)
 
 MOST_AT_ONCE: Final = 64  # connections of one child; each is a thread
 IDLE_S: Final = 60.0
@@ -32,8 +38,21 @@ _PIECE: Final = 1 << 16
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # RFC 9110, section 7.6.1, and what only we may say.
 _NOT_PASSED_ON: Final = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
-    "upgrade host authorization dpop content-length".split()
+    [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+        "authorization",
+        "dpop",
+        "content-length",
+    ]
 )
 
 
@@ -69,7 +88,9 @@ class Proxy:
         try:
             connection.connect()
         except OSError as error:
-            raise Unavailable("unreachable", f"cannot reach `{route.base}`: {error.strerror or error}") from error
+            raise Unavailable(
+                "unreachable", f"cannot reach `{route.base}`: {error.strerror or error}"
+            ) from error
         with self._lock:
             self._open.add(connection)
         return connection
@@ -84,7 +105,9 @@ class Proxy:
         """The headers that prove the session to the audience of `route`."""
         held = self.live.token_for(route.audience)
         if held is None:
-            raise Refused("session_not_live", f"session `{self.live.id}` is not live or has no token for this audience")
+            raise Refused(
+                "session_not_live", f"session `{self.live.id}` is not live or has no token for this audience"
+            )
         proof = prove(self.live.key, self._clock, method, url, access_token=held.token)
         return {"Authorization": f"DPoP {held.token.reveal()}", "DPoP": proof}
 
@@ -99,7 +122,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(str(path), _Exchange)
         path.chmod(0o600)
 
-    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+    def process_request(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
         if not self._room.acquire(timeout=IDLE_S):
             self.shutdown_request(request)
             return

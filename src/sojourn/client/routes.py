@@ -38,4 +38,6 @@ def route_for(host: str, session: SessionView, addresses: Mapping[str, str]) -> 
         if wanted in (name.lower(), audience.lower(), urlsplit(base).netloc.lower()) and "://" in base:
             check_issuer(base)
             return Route(audience, base)
-    raise NotFound("no_such_api", f"no grant of this session leads to `{host[:80]}`; give its address with `--api`")
+    raise NotFound(
+        "no_such_api", f"no grant of this session leads to `{host[:80]}`; give its address with `--api`"
+    )

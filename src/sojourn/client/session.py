@@ -19,7 +19,15 @@ from sojourn.client.jsonfacts import Json, member, members
 from sojourn.client.profile import Profile
 from sojourn.client.signing import Es256Key
 from sojourn.client.transport import Answer, Transport
-from sojourn.client.views import CredentialView, Opened, SessionView, TokenView, read_opened, read_session, read_tokens
+from sojourn.client.views import (
+    CredentialView,
+    Opened,
+    SessionView,
+    TokenView,
+    read_opened,
+    read_session,
+    read_tokens,
+)
 from sojourn.core.errors import SojournError, Unavailable
 
 _OPEN_TRIES: Final = 3
@@ -153,7 +161,9 @@ def open_session(
         if not opened.secret_spent:
             return live
         live.complete()
-    raise Unavailable("secret_lost", f"{_OPEN_TRIES} answers were lost on the way; the sessions they opened were ended")
+    raise Unavailable(
+        "secret_lost", f"{_OPEN_TRIES} answers were lost on the way; the sessions they opened were ended"
+    )
 
 
 def _open_once(profile: Profile, wish: Wish, caller: SessionCaller, *, clock: EdgeClock) -> Opened:

@@ -98,7 +98,14 @@ def sign_proof(
 def sign_client_assertion(key: Es256Key, client_id: str, issuer: str, now: datetime, *, jti: str) -> str:
     """A client assertion for `issuer` alone (RFC 7523, section 3; RFC 10070)."""
     at = int(now.timestamp())
-    claims = {"iss": client_id, "sub": client_id, "aud": issuer, "iat": at, "exp": at + ASSERTION_LIFE_S, "jti": jti}
+    claims = {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": issuer,
+        "iat": at,
+        "exp": at + ASSERTION_LIFE_S,
+        "jti": jti,
+    }
     return key.sign({"typ": "client-authentication+jwt"}, claims)
 
 

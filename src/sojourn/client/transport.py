@@ -86,13 +86,19 @@ class Transport:
         try:
             connection.connect()
         except OSError as error:
-            raise Unavailable("unreachable", f"cannot reach `{self.issuer}`: {error.strerror or error}") from error
+            raise Unavailable(
+                "unreachable", f"cannot reach `{self.issuer}`: {error.strerror or error}"
+            ) from error
         try:
-            connection.request(method, self._parts.path.rstrip("/") + path, body, {"Accept": "*/*", **headers})
+            connection.request(
+                method, self._parts.path.rstrip("/") + path, body, {"Accept": "*/*", **headers}
+            )
             response = connection.getresponse()
             content_bytes = response.read(_LARGEST + 1)
         except (OSError, http.client.HTTPException) as error:
-            raise Unavailable("no_answer", f"`{self.issuer}` did not answer: {type(error).__name__}") from error
+            raise Unavailable(
+                "no_answer", f"`{self.issuer}` did not answer: {type(error).__name__}"
+            ) from error
         if len(content_bytes) > _LARGEST:
             raise Invalid("bad_answer", f"expected at most {_LARGEST} bytes from `{self.issuer}`")
         if 200 <= response.status < 300:

@@ -79,7 +79,9 @@ def read_opened(value: Json) -> Opened:
     session = read_session(member(value, "session"))
     if value.get("secret_spent") is True:
         return Opened(session, (), (), session.closes, secret_spent=True)
-    credentials = tuple(_read_credential(c) for c in members(value, "credentials")) if "credentials" in value else ()
+    credentials = (
+        tuple(_read_credential(c) for c in members(value, "credentials")) if "credentials" in value else ()
+    )
     return Opened(session, read_tokens(value), credentials, parse(text(value, "server_time")))
 
 
@@ -98,4 +100,6 @@ def _read_credential(value: Json) -> CredentialView:
         if not (name.isidentifier() and item.isprintable()):
             raise Invalid("bad_answer", f"connection member `{name[:40]!r}` holds unprintable characters")
     secret = Secret(text(value, "secret"))
-    return CredentialView(text(value, "grant"), text(value, "target"), text(value, "provider"), connection, secret)
+    return CredentialView(
+        text(value, "grant"), text(value, "target"), text(value, "provider"), connection, secret
+    )
