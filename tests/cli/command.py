@@ -21,14 +21,24 @@ class Sojourn:
     def __call__(self, *words: str, given: str = "", seconds: float = 40) -> subprocess.CompletedProcess[str]:
         """Run to the end."""
         return subprocess.run(
-            [*self.argv, *words], env=self.environ, input=given, capture_output=True, text=True, timeout=seconds
+            [*self.argv, *words],
+            env=self.environ,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
         )
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start and go on."""
         pipe = subprocess.PIPE
         new = subprocess.Popen(
-            [*self.argv, *words], env=self.environ, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
+            [*self.argv, *words],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
         )
         self.started.append(new)
         return new

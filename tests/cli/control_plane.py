@@ -166,7 +166,12 @@ def _route(plane: ControlPlane, handler: BaseHTTPRequestHandler, raw: bytes) -> 
         if body["link"] != "invitation-1":
             raise Problem(403, "bad_invitation")
         plane.enrol("cli_new", "operator", body["jwk"])
-        return 201, {"client_id": "cli_new", "name": body.get("name", "op"), "role": "operator", "issuer": plane.issuer}
+        return 201, {
+            "client_id": "cli_new",
+            "name": body.get("name", "op"),
+            "role": "operator",
+            "issuer": plane.issuer,
+        }
     _check_client(plane, handler)
     return _operator(plane, method, path, body)
 
@@ -227,7 +232,13 @@ def _open(plane: ControlPlane, handler: BaseHTTPRequestHandler, body: dict[str, 
     if plane.lose_next_open:
         plane.lose_next_open = False
         raise ConnectionAbortedError
-    connection = {"host": "127.0.0.1", "port": "5999", "user": "sj_x", "database": "shop", "sslmode": "disable"}
+    connection = {
+        "host": "127.0.0.1",
+        "port": "5999",
+        "user": "sj_x",
+        "database": "shop",
+        "sslmode": "disable",
+    }
     credential = {"grant": "shop", "target": "shop", "provider": "postgresql", "connection": connection}
     return 201, {**_heard(plane, sid), "credentials": [{**credential, "secret": SECRET}]}
 
@@ -236,7 +247,12 @@ def _heard(plane: ControlPlane, sid: str) -> dict[str, Any]:
     audiences = [g["audience"] for g in plane.grants if "audience" in g]
     closes = plane.sessions[sid]["window"]["closes"]
     tokens = [{"audience": a, "access_token": TOKEN, "expires_at": closes, "scope": "x"} for a in audiences]
-    return {"session": plane.sessions[sid], "tokens": tokens, "server_time": _now(), "beat_every_s": plane.every_s}
+    return {
+        "session": plane.sessions[sid],
+        "tokens": tokens,
+        "server_time": _now(),
+        "beat_every_s": plane.every_s,
+    }
 
 
 def _session(plane: ControlPlane, handler: BaseHTTPRequestHandler, sid: str, rest: str) -> tuple[int, Any]:
@@ -264,7 +280,11 @@ def _session(plane: ControlPlane, handler: BaseHTTPRequestHandler, sid: str, res
             return 200, {"session": session, "tokens": []}
         case "/leases":
             lease = {"id": "lea_1", "session": sid, "state": "destroyed", "target": "shop", "grant": "shop"}
-            times = {"refused_at": session["refused_at"], "destroyed_at": session["ended_at"], "method": "by OID"}
+            times = {
+                "refused_at": session["refused_at"],
+                "destroyed_at": session["ended_at"],
+                "method": "by OID",
+            }
             return 200, {"leases": [{**lease, **times, "handle": "sj_x", "residual": None}]}
         case "/evidence":
             return 200, b"a bundle\n"

@@ -35,7 +35,9 @@ def test_the_exit_code_of_the_command_passes_through(sojourn: Sojourn, code: int
     assert done.returncode == code, done.stderr
 
 
-def test_a_command_that_ends_completes_its_session_and_prints_a_receipt(sojourn: Sojourn, plane: ControlPlane) -> None:
+def test_a_command_that_ends_completes_its_session_and_prints_a_receipt(
+    sojourn: Sojourn, plane: ControlPlane
+) -> None:
     done = sojourn("run", "--task", "demo:1", "--grant", "shop", "--for", "2m", "--", "echo", "hello")
 
     assert done.stdout == "hello\n"
@@ -87,7 +89,9 @@ def test_a_refused_session_starts_nothing(sojourn: Sojourn, tmp_path: Path) -> N
     assert not (tmp_path / "made").exists()
 
 
-def test_a_kill_ends_the_command_with_its_own_code(sojourn: Sojourn, plane: ControlPlane, tmp_path: Path) -> None:
+def test_a_kill_ends_the_command_with_its_own_code(
+    sojourn: Sojourn, plane: ControlPlane, tmp_path: Path
+) -> None:
     ready = tmp_path / "ready"
     running = sojourn.start("run", "--", "sh", "-c", f"echo $$ > {ready}; sleep 300")
     child = read_pid(ready)
@@ -169,7 +173,9 @@ def test_a_server_that_falls_silent_ends_the_command_in_time(
 
 
 def test_the_command_finds_paths_and_no_secret(sojourn: Sojourn, tmp_path: Path) -> None:
-    script = "cat /proc/self/environ; cat $PGPASSFILE $PGSERVICEFILE; stat -c '%a %n' $SOJOURN_DIR $SOJOURN_DIR/*"
+    script = (
+        "cat /proc/self/environ; cat $PGPASSFILE $PGSERVICEFILE; stat -c '%a %n' $SOJOURN_DIR $SOJOURN_DIR/*"
+    )
     done = sojourn("run", "--", "sh", "-c", script)
 
     environ, _, files = done.stdout.rpartition("\0")
@@ -177,7 +183,9 @@ def test_the_command_finds_paths_and_no_secret(sojourn: Sojourn, tmp_path: Path)
     assert "PGSERVICE=shop" in environ
     assert "127.0.0.1:5999:shop:sj_x:canary-secret-5f1e\\:with\\\\odd\n" in files
     assert "[shop]\nhost=127.0.0.1\nport=5999\nuser=sj_x\ndbname=shop\nsslmode=disable\n" in files
-    modes = {Path(line.split()[1]).name: line.split()[0] for line in files.splitlines() if "/sojourn-ses" in line}
+    modes = {
+        Path(line.split()[1]).name: line.split()[0] for line in files.splitlines() if "/sojourn-ses" in line
+    }
     assert {m for n, m in modes.items() if not n.startswith("sojourn-")} == {"600"}
     assert {m for n, m in modes.items() if n.startswith("sojourn-")} == {"700"}
 
@@ -207,7 +215,9 @@ def test_the_wrapper_and_keeper_show_no_secret_in_argv_or_environ(
     assert running.wait(20) == 124
 
 
-def test_the_keeper_never_had_the_key_in_memory_and_nobody_may_dump_it(sojourn: Sojourn, tmp_path: Path) -> None:
+def test_the_keeper_never_had_the_key_in_memory_and_nobody_may_dump_it(
+    sojourn: Sojourn, tmp_path: Path
+) -> None:
     ready = tmp_path / "ready"
     running = sojourn.start("run", "--", "sh", "-c", f"echo $$ > {ready}; sleep 300")
     read_pid(ready)
@@ -220,7 +230,9 @@ def test_the_keeper_never_had_the_key_in_memory_and_nobody_may_dump_it(sojourn: 
     assert running.wait(20) == 128 + signal.SIGTERM
 
 
-def test_an_open_whose_answer_was_lost_is_ended_and_asked_again(sojourn: Sojourn, plane: ControlPlane) -> None:
+def test_an_open_whose_answer_was_lost_is_ended_and_asked_again(
+    sojourn: Sojourn, plane: ControlPlane
+) -> None:
     plane.lose_next_open = True
 
     done = sojourn("run", "--", "true")

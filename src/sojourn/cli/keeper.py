@@ -72,10 +72,10 @@ class _Keeper:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         while not self._over and self._code is None:
-            ready, _, _ = select.select([self._channel, readable], [], [], 0.5)
+            ready, _, _ = select.select([self._channel.fileno(), readable], [], [], 0.5)
             if readable in ready:
                 os.read(readable, 4096)
-            if self._channel in ready:
+            if self._channel.fileno() in ready:
                 self._listen()
             self._reap()
             if self._deadline is not None and _now() > self._deadline:

@@ -57,13 +57,14 @@ def _run(options: RunOptions) -> int:
 
 
 def _open_and_run(options: RunOptions, tether: Tether) -> int:
-    from sojourn.cli.supervision import Supervision
     from sojourn.client.profile import load_profile, profile_path
     from sojourn.client.session import Wish, open_session
 
     profile = load_profile(profile_path("workload", os.environ, chosen=options.profile))
     wish = Wish(options.kind, options.ref, options.grants, options.duration)
     live = open_session(profile, wish)
+    from sojourn.cli.supervision import Supervision  # not before the first request has left
+
     return Supervision(live, tether, options).run()
 
 

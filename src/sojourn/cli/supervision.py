@@ -17,7 +17,7 @@ from sojourn.cli.output import say
 from sojourn.cli.receipt import Receipt, await_receipt
 from sojourn.cli.run_options import RunOptions
 from sojourn.cli.tether import LOST, Tether
-from sojourn.cli.tree import make_group
+from sojourn.cli.tree import kill_all, make_group
 from sojourn.cli.workspace import Workspace
 from sojourn.client.beat import BeatThread
 from sojourn.client.session import LiveSession, end_quietly
@@ -35,6 +35,8 @@ class Supervision:
         self._reason: str | None = None
         self._code: int | None = None
         self._hurry = Event()
+        self._group = make_group(live.id)
+        self._keeper_lost = False
         self._own_session = not os.isatty(0)
 
     def run(self) -> int:
@@ -55,7 +57,7 @@ class Supervision:
         beats = BeatThread(live, self._on_end, on_heard=self._tether.hold)
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         self._tether.start(
-            options.command, {**os.environ, **added}, group=make_group(live.id), own_session=self._own_session
+            options.command, {**os.environ, **added}, group=self._group, own_session=self._own_session
         )
         beats.start()
         proxy.start()
@@ -77,7 +79,8 @@ class Supervision:
                 left -= 1.0
                 continue
             if LOST in event:
-                self._tether.kill_rest()
+                self._keeper_lost = True
+                kill_all(os.getpid(), self._group)
                 return
             if seen(event):
                 return
@@ -119,7 +122,8 @@ class Supervision:
         ended_under = self._reason is not None
         ender = Thread(target=end_quietly, args=(self._live,), daemon=True)
         ender.start()
-        self._follow(self._until_gone, forever=False)
+        if not self._keeper_lost:
+            self._follow(self._until_gone, forever=False)
         proxy_stop()
         ender.join(RECEIPT_WAIT_S)
         self._show_receipt()

@@ -70,12 +70,6 @@ class Tether:
         except ChildProcessError:
             return
 
-    def kill_rest(self) -> None:
-        """End what the keeper left, when it is the keeper that died."""
-        from sojourn.cli.tree import kill_all
-
-        kill_all(os.getpid(), None)
-
     def _order(self, order: Mapping[str, object]) -> None:
         with self._lock:
             try:

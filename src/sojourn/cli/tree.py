@@ -62,7 +62,7 @@ def kill_all(root: int, group: Path | None) -> int:
 
 def make_group(session: str) -> Path | None:
     """A cgroup of our own (v2) for the child, or None where that is not allowed."""
-    above = _unified_folder()
+    above = unified_folder()
     if above is None:
         return None
     group = above / f"sojourn-{session}-{secrets.token_hex(4)}"
@@ -108,7 +108,7 @@ def _parent_and_state(pid: str) -> tuple[int, str] | None:
     return int(parent), state
 
 
-def _unified_folder() -> Path | None:
+def unified_folder() -> Path | None:
     try:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         own = Path("/proc/self/cgroup").read_text().splitlines()
