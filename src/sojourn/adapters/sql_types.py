@@ -6,6 +6,7 @@ Callers bind and read ids and instants as the core knows them; what lies on disk
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,6 +18,10 @@ from sojourn.core.window import from_micros, to_micros
 
 # SQLite numbers rows and orders integers in one 64-bit type of this name.
 Count = BigInteger().with_variant(Integer(), "sqlite")
+
+
+# A batch binds each of its ids several times.
+_to_uuid = lru_cache(maxsize=4096)(to_uuid)
 
 
 class Identifier(TypeDecorator[str]):
@@ -31,7 +36,7 @@ class Identifier(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> UUID | None:
         """Text to UUID; text of another kind is refused."""
-        return None if value is None else to_uuid(self.prefix, value)
+        return None if value is None else _to_uuid(self.prefix, value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> str | None:
         """UUID to text."""
