@@ -246,7 +246,7 @@ def test_narrowing_cuts_streams_of_the_earlier_generation_only(site: Site) -> No
     for generation, event in zip((1, 2), ready, strict=True):
         token = site.plane.token(site.work, generation=generation)
         threading.Thread(
-            target=lambda kept=token, e=event, g=generation: outcome.append(  # type: ignore[misc]
+            target=lambda kept=token, e=event, g=generation: outcome.append(
                 f"{g} {read_until_closed(site, kept, '/events/ticks', e)}"
             ),
             daemon=True,
