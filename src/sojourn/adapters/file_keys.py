@@ -24,7 +24,7 @@ from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
 from sojourn.jose import Es256Key
 
-TOKEN_KEY: Final = "token.pem"
+TOKEN_KEY: Final = "token.pem"  # noqa: S105 - the name of a file
 CHECKPOINT_KEY: Final = "checkpoint.key"
 SEALING_KEY: Final = "sealing.key"
 _KEY_BYTES: Final = 32
