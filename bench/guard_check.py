@@ -60,7 +60,7 @@ def _token(issuer: Es256Key, work: Es256Key, number: int) -> str:
     scope = frozenset({"stock.read"})
     claims = AccessClaims(
         ISSUER, "cli_w", AUDIENCE, f"t{number}", now, until, work.thumbprint, scope,
-        f"ses_live{number}", 1, (), 1, ENTRIES, "demo:1", "own_1", "demo@1",
+        f"ses_live{number}", 1, (), 1, ENTRIES, "t:1", "own_1", "t@1",
     )  # fmt: skip
     return issuer.sign({"typ": "at+jwt", "kid": issuer.thumbprint}, to_json(claims))
 
@@ -76,7 +76,10 @@ def _time(work: Callable[[int], object], rounds: int) -> dict[str, float]:
         began = time.perf_counter_ns()
         work(number)
         taken.append((time.perf_counter_ns() - began) / 1000)
-    return {"p50": round(statistics.median(taken), 2), "p99": round(statistics.quantiles(taken, n=100)[98], 2)}
+    return {
+        "p50": round(statistics.median(taken), 2),
+        "p99": round(statistics.quantiles(taken, n=100)[98], 2),
+    }
 
 
 if __name__ == "__main__":
