@@ -145,14 +145,15 @@ async def narrow_and_kill(world: World) -> None:
     session = opened.session.id
 
     async def kill() -> None:
-        await world.pause(0.05)
+        await world.clock.sleep(world.rng.random() * 0.15)
         await _try(process.end(session, KILL))
 
     async def drop() -> None:
         await world.pause(0.02)
-        await _try(process.narrow(session, (world.rng.choice(["db", "post"]),), ("write",)))
+        first, second = world.rng.sample(["db", "post"], 2)
+        await _try(process.narrow(session, (first,), ("write",)))
         await world.pause(0.02)
-        await _try(process.narrow(session, ("db", "post")))
+        await _try(process.narrow(session, (second,)))
 
     await asyncio.gather(kill(), drop())
 
@@ -189,7 +190,9 @@ async def target_down(world: World) -> None:
         assert lease.residual is not None, "what is left for a minute is a residual"
     world.targets["shop"].down = False
     await world.clock.sleep(70)
-    assert all(one.state is State.ENDED for one in world.store.all_sessions()), "destroyed within 70 s of its return"
+    assert all(one.state is State.ENDED for one in world.store.all_sessions()), (
+        "destroyed within 70 s of its return"
+    )
 
 
 async def missed_beats(world: World) -> None:

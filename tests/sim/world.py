@@ -356,5 +356,3 @@ class World:
 def living(world: World) -> list[Session]:
     """Sessions that have not begun to end."""
     return [one for one in world.store.all_sessions() if one.state in (State.ACTIVE, State.SUSPENDED)]
-
-
