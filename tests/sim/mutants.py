@@ -122,5 +122,5 @@ MUTANTS: Final = {
     "forgetful_reaper": (ForgetfulReaper, "late_create"),
     "broken_fence": (BrokenFence, "late_create"),
     "hasty_end": (HastyEnd, "lost_answers"),
-    "careless_end": (CarelessEnd, "narrow_and_kill"),
+    "careless_end": (CarelessEnd, "kill_at_the_last_lease"),
 }

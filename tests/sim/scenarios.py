@@ -158,6 +158,20 @@ async def narrow_and_kill(world: World) -> None:
     await asyncio.gather(kill(), drop())
 
 
+async def kill_at_the_last_lease(world: World) -> None:
+    """The end of a session begins just as the last of its leases is found gone."""
+    for target in world.targets.values():
+        target.latency_s = lambda: 0.0  # everything happens in one instant, in any order
+    process = world.process()
+    opened = await _try(world.open(process, "db"))
+    if opened is None:
+        return
+    await _try(process.narrow(opened.session.id, ("db",)))
+    for _ in range(world.rng.randrange(25)):
+        await asyncio.sleep(0)
+    await _try(process.end(opened.session.id, KILL))
+
+
 async def two_workers(world: World) -> None:
     """Two processes do the same work on the same sessions."""
     one, other = world.process(), world.process()
@@ -281,6 +295,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         late_create,
         suspend_and_resume,
         narrow_and_kill,
+        kill_at_the_last_lease,
         two_workers,
         target_down,
         missed_beats,

@@ -6,6 +6,7 @@ import os
 from typing import Final
 
 import pytest
+
 from sojourn.core.record import FactKind
 from tests.sim.mutants import MUTANTS
 from tests.sim.run import run_seed
