@@ -295,7 +295,7 @@ def _now() -> str:
     return show(datetime.now(UTC))
 
 
-def _thumbprint(jwk: dict[str, str]) -> str:
+def _thumbprint(jwk: dict[str, str | list[str]]) -> str:
     return ECKey.import_key(jwk).thumbprint()
 
 

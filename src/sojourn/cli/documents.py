@@ -67,7 +67,7 @@ def _read_yaml(text: str) -> object:
             return self.construct_mapping(node)
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+            if self.check_event(yaml.AliasEvent):
                 raise Invalid("bad_document", "aliases are not allowed")
             return super().compose_node(parent, index)
 

@@ -52,7 +52,9 @@ class Supervision:
 
         options, live = self._options, self._live
         workspace.write(live.credentials)
-        proxy = Proxy(workspace.socket, live, options.addresses)
+        proxy = Proxy(
+            workspace.socket, live, options.addresses, on_resumed=lambda: workspace.write(live.credentials)
+        )
         added = workspace.environment(live.credentials, secrets=options.secrets_in_env)
         beats = BeatThread(live, self._on_end, on_heard=self._tether.hold)
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)

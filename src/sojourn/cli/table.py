@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -48,7 +48,7 @@ def run_table(words: Sequence[str]) -> int:
     return int(found) if isinstance(found, int) else Exit.OK
 
 
-def _completion_of(app: App) -> object:
+def _completion_of(app: App) -> Callable[[Literal["bash", "zsh", "fish"]], int]:
     def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
         """Print a completion script for your shell."""
         print(app.generate_completion(shell=shell))
