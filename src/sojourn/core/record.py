@@ -31,6 +31,7 @@ class FactKind(StrEnum):
 
     SESSION_REQUESTED = "session.requested"
     SESSION_APPROVED = "session.approved"
+    SESSION_PREPARED = "session.prepared"
     SESSION_ACTIVATED = "session.activated"
     SESSION_RENEWED = "session.renewed"
     SESSION_NARROWED = "session.narrowed"
@@ -67,6 +68,7 @@ class Row(Protocol):
 
 
 R = TypeVar("R", bound=Row)
+R_co = TypeVar("R_co", bound=Row, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,14 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Step(Generic[R]):
+class Step(Generic[R_co]):
     """A row after a transition, the version it was read at (0: new), and the facts."""
 
-    row: R
+    row: R_co
     read_version: int
     facts: tuple[Fact, ...] = ()
 
-    def then(self, following: Step[R]) -> Step[R]:
+    def then(self: Step[R], following: Step[R]) -> Step[R]:
         """This step and `following`, which began where this one ended, as one."""
         return Step(following.row, self.read_version, self.facts + following.facts)
 
@@ -105,7 +107,9 @@ def unchanged(row: R) -> Step[R]:
     return Step(row, row.version)
 
 
-def born(kind: FactKind, row_kind: RowKind, row: R, at: datetime, *, session: SessionId | None = None) -> Step[R]:
+def born(
+    kind: FactKind, row_kind: RowKind, row: R, at: datetime, *, session: SessionId | None = None
+) -> Step[R]:
     """A new row, recorded whole."""
     changes = {f.name: getattr(row, f.name) for f in fields(row)}  # type: ignore[arg-type]
     return Step(row, 0, (Fact(kind, row_kind, row.id, session, at, changes),))
@@ -120,12 +124,19 @@ def moved(kind: FactKind, row_kind: RowKind, row: R, at: datetime, **change: obj
 
 
 def noted(
-    kind: FactKind, row_kind: RowKind, row: R, at: datetime, change: Mapping[str, object], notes: Mapping[str, object]
+    kind: FactKind,
+    row_kind: RowKind,
+    row: R,
+    at: datetime,
+    change: Mapping[str, object],
+    notes: Mapping[str, object],
 ) -> Step[R]:
     """As `moved`, with notes for the reader beside the change."""
     everything = {**change, "version": row.version + 1}
     after = apply(row, everything)
-    return Step(after, row.version, (Fact(kind, row_kind, row.id, _session_of(row_kind, row), at, everything, notes),))
+    return Step(
+        after, row.version, (Fact(kind, row_kind, row.id, _session_of(row_kind, row), at, everything, notes),)
+    )
 
 
 def apply(row: R, changes: Mapping[str, object]) -> R:

@@ -96,12 +96,29 @@ class Session:
 
 def request(session: Session) -> Step[Session]:
     """A session has been asked for; nothing is granted yet."""
-    return born(FactKind.SESSION_REQUESTED, RowKind.SESSION, session, session.requested_at, session=session.id)
+    return born(
+        FactKind.SESSION_REQUESTED, RowKind.SESSION, session, session.requested_at, session=session.id
+    )
 
 
 def approve(session: Session, by: str, now: datetime) -> Step[Session]:
     """Say yes, as `by` (a charter or a person)."""
     return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, notes={"by": by})
+
+
+def prepare(session: Session, now: datetime) -> Step[Session]:
+    """Its leases are being planned: committed with them, so that a racing end reads again.
+
+    Without a new version an end that read no leases could land after they were planned.
+
+    Raises:
+        Conflict: code `wrong_state`; only an approved session is prepared.
+        Refused: code `window_closed`.
+    """
+    if session.state is not State.APPROVED:
+        raise Conflict("wrong_state", f"expected an approved session, it is `{session.state}`")
+    _require_open(session, now)
+    return moved(FactKind.SESSION_PREPARED, RowKind.SESSION, session, now)
 
 
 def activate(session: Session, now: datetime) -> Step[Session]:
@@ -159,10 +176,18 @@ def renew(session: Session, now: datetime) -> Step[Session]:
     _require_live(session, now)
     closes = min(session.window.closes + session.renew_by, session.last_end)
     if session.renewals_left < 1 or closes <= session.window.closes:
-        raise Refused("no_renewal_left", f"the session ends at `{session.window.closes:%H:%M:%SZ}` and may not be renewed")
+        raise Refused(
+            "no_renewal_left",
+            f"the session ends at `{session.window.closes:%H:%M:%SZ}` and may not be renewed",
+        )
     window = Window(session.window.opens, closes)
     return moved(
-        FactKind.SESSION_RENEWED, RowKind.SESSION, session, now, window=window, renewals_left=session.renewals_left - 1
+        FactKind.SESSION_RENEWED,
+        RowKind.SESSION,
+        session,
+        now,
+        window=window,
+        renewals_left=session.renewals_left - 1,
     )
 
 
