@@ -54,4 +54,6 @@ def _socket_of(session: str) -> Path:
             # Anybody may make a folder in /tmp: only our own is asked.
             if folder.stat().st_uid == os.geteuid():
                 return folder / "api.sock"
-    raise NotFound("not_here", f"session `{session}` does not run here: only its own `sojourn run` holds its key")
+    raise NotFound(
+        "not_here", f"session `{session}` does not run here: only its own `sojourn run` holds its key"
+    )

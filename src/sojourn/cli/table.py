@@ -10,8 +10,8 @@ from cyclopts import App, CycloptsError, Parameter
 from sojourn.cli import charters, clients, evidence, manage, serve, targets
 from sojourn.cli.doctor import doctor
 from sojourn.cli.exits import Exit
-from sojourn.cli.main import installed_version
 from sojourn.cli.output import say
+from sojourn.cli.version import installed_version
 
 
 def build() -> App:

@@ -65,7 +65,12 @@ class Proxy:
     """Listens from the start; answers once started."""
 
     def __init__(
-        self, path: Path, live: LiveSession, addresses: Mapping[str, str], *, on_resumed: Callable[[], None] = _nothing
+        self,
+        path: Path,
+        live: LiveSession,
+        addresses: Mapping[str, str],
+        *,
+        on_resumed: Callable[[], None] = _nothing,
     ) -> None:
         self.live, self.addresses, self.on_resumed = live, addresses, on_resumed
         self._clock, self._lock = EdgeClock(), Lock()
@@ -129,24 +134,20 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(str(path), _Exchange)
         path.chmod(0o600)
 
-    def process_request(
-        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
-    ) -> None:
+    def get_request(self) -> tuple[socket.socket, object]:
+        """Accept one more, when there is room; `OSError` makes the loop come again."""
         if not self._room.acquire(timeout=IDLE_S):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(
-        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
-    ) -> None:
+            raise OSError("too many connections at once")
         try:
-            super().process_request_thread(request, client_address)
-        finally:
+            return super().get_request()
+        except OSError:
             self._room.release()
+            raise
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A child that hung up is no news, and a traceback may hold what it sent."""
+    def close_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        """Close one, and make room."""
+        super().close_request(request)
+        self._room.release()
 
 
 class _Exchange(http.server.BaseHTTPRequestHandler):
@@ -164,6 +165,13 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
         if name.removeprefix("do_") in _METHODS:
             return self._answer
         raise AttributeError(name)
+
+    def handle(self) -> None:
+        """Answer until the child hangs up, which is no news: a traceback could show what it sent."""
+        try:
+            super().handle()
+        except (OSError, ValueError):
+            self.close_connection = True
 
     def _answer(self) -> None:
         try:
@@ -258,9 +266,13 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
 
     def _problem(self, error: SojournError) -> None:
         status = 404 if isinstance(error, NotFound) else 403 if isinstance(error, Refused) else 502
-        content = {"type": f"urn:sojourn:problem:{error.code}", "code": error.code, "detail": error.message}
+        content: dict[str, object] = {"type": f"urn:sojourn:problem:{error.code}", "detail": error.message}
         self.close_connection = True
-        self._send_whole(status, {**content, "title": error.code, "status": status}, "application/problem+json")
+        self._send_whole(
+            status,
+            {**content, "code": error.code, "title": error.code, "status": status},
+            "application/problem+json",
+        )
 
     def _send_whole(self, status: int, content: Mapping[str, object], kind: str) -> None:
         raw = json.dumps(content).encode()
