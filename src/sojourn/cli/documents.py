@@ -73,7 +73,7 @@ def _read_yaml(text: str) -> object:
 
     Strict.add_constructor("tag:yaml.org,2002:map", Strict.construct_yaml_map)
     try:
-        return yaml.load(text, Loader=Strict)
+        return cast(object, Strict(text).get_single_data())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -49,11 +50,9 @@ class _Unix(http.client.HTTPConnection):
 
 
 def _socket_of(session: str) -> Path:
-    for base in (os.environ.get("XDG_RUNTIME_DIR"), "/tmp"):
+    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
         for folder in Path(base).glob(f"sojourn-{session}-*") if base else ():
             # Anybody may make a folder in /tmp: only our own is asked.
             if folder.stat().st_uid == os.geteuid():
                 return folder / "api.sock"
-    raise NotFound(
-        "not_here", f"session `{session}` does not run here: only its own `sojourn run` holds its key"
-    )
+    raise NotFound("not_here", f"session `{session}` does not run here: only its `sojourn run` holds its key")

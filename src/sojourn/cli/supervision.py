@@ -95,7 +95,8 @@ class Supervision:
             case {"over": True}:
                 self._tether.end()
                 return True
-        return False
+            case _:
+                return False
 
     def _until_gone(self, event: object) -> bool:
         match event:
@@ -103,6 +104,8 @@ class Supervision:
                 self._code = code
             case {"gone": int()}:
                 return True
+            case _:
+                pass
         return False
 
     def _on_end(self, reason: str) -> None:

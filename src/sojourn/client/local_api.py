@@ -32,4 +32,5 @@ def answer_local(method: str, path: str, live: LiveSession, on_resumed: Callable
             opened = live.resume()
             on_resumed()
             return opened.session.raw
-    raise NotFound("no_such_call", "expected `GET /session`, `POST /complete` or `POST /resume`")
+        case _:
+            raise NotFound("no_such_call", "expected `GET /session`, `POST /complete` or `POST /resume`")
