@@ -8,12 +8,14 @@ E: evidence in the body and a proof by the key the session will be bound to.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from sojourn.core import proof
 from sojourn.core.change import Once
 from sojourn.core.client import Client, Role
 from sojourn.core.errors import Invalid, NotFound, Refused, Unauthenticated
@@ -21,8 +23,8 @@ from sojourn.core.ids import SESSION, ClientId, SessionId, to_uuid
 from sojourn.core.session import Session
 from sojourn.core.window import EPOCH
 from sojourn.faces.http.desk import Desk, desk_of
-from sojourn.faces.http.possession import judge
 from sojourn.faces.http.replay import mark_of
+from sojourn.jose import VerifyKey, verify_client_token, verify_proof
 
 SCOPES: Final = {Role.WORKLOAD: "sessions", Role.GUARD: "feed", Role.OPERATOR: "operate"}
 
@@ -49,20 +51,21 @@ class Viewed:
         return f"client:{self.client.name}" if self.client else "workload"
 
 
-def holder(request: Request, *, token: str | None = None) -> Holder:
+def holder(request: Request, *, token: str | None = None, key: str | None = None) -> Holder:
     """The key whose possession the request proves; the proof is not yet counted as used.
 
     Raises:
-        Unauthenticated: code `missing_proof` or `bad_proof`.
+        Unauthenticated: code `missing_proof`, `bad_proof` or `wrong_key`.
     """
     desk = desk_of(request)
     proofs = request.headers.getlist("dpop")
     if len(proofs) != 1 or "," in proofs[0]:
         raise Unauthenticated("missing_proof", f"expected exactly one DPoP proof, got {len(proofs)}")
     now = desk.clock.now()
-    proof = desk.jose.verify_proof(proofs[0])
-    judge(proof, request.method, url_of(request, desk), now, token=token)
-    return Holder(proof.thumbprint, mark_of(proof, now))
+    shown = verify_proof(proofs[0]).read()
+    ath = None if token is None else proof.ath_of(token)
+    proof.judge(shown, proof.Demand(request.method, url_of(request, desk), key, ath), now)
+    return Holder(shown.key, mark_of(shown, now))
 
 
 def url_of(request: Request, desk: Desk) -> str:
@@ -79,12 +82,10 @@ async def client_of(request: Request) -> tuple[Client, Once]:
     """
     desk = desk_of(request)
     compact = _token(request)
-    claims = desk.jose.verify_token(compact, desk.signer.public_keys())
+    claims = verify_client_token(compact, _our_keys(desk))
     now = desk.clock.now()
     _check_token(claims, desk.settings.issuer, now)
-    held = holder(request, token=compact)
-    if not hmac.compare_digest(_member(claims, "cnf", "jkt"), held.thumbprint):
-        raise Unauthenticated("bad_token", "the token is bound to another key than the proof's")
+    held = holder(request, token=compact, key=_member(claims, "cnf", "jkt"))
     desk.replays.note(held.once, now)
     client = await desk.store.client(ClientId(str(claims["sub"])))
     if client is None or client.removed_at is not None or client.thumbprint != held.thumbprint:
@@ -100,8 +101,12 @@ def _token(request: Request) -> str:
     return token
 
 
-def _check_token(claims: dict[str, object] | object, issuer: str, now: datetime) -> None:
-    if not isinstance(claims, dict) or claims.get("iss") != issuer or claims.get("aud") != issuer:
+def _our_keys(desk: Desk) -> dict[str, VerifyKey]:
+    return {key["kid"]: VerifyKey.from_jwk(key) for key in desk.signer.public_keys()}
+
+
+def _check_token(claims: Mapping[str, object], issuer: str, now: datetime) -> None:
+    if claims.get("iss") != issuer or claims.get("aud") != issuer:
         raise Unauthenticated("bad_token", "the token was not made by us for us")
     expires = claims.get("exp")
     if isinstance(expires, bool) or not isinstance(expires, int) or (now - EPOCH).total_seconds() >= expires:
@@ -110,8 +115,8 @@ def _check_token(claims: dict[str, object] | object, issuer: str, now: datetime)
         raise Unauthenticated("bad_token", "the token is no client's")
 
 
-def _member(claims: object, outer: str, inner: str) -> str:
-    held = claims.get(outer) if isinstance(claims, dict) else None
+def _member(claims: Mapping[str, object], outer: str, inner: str) -> str:
+    held = claims.get(outer)
     value = held.get(inner) if isinstance(held, dict) else None
     return value if isinstance(value, str) and value.isascii() else ""
 

@@ -12,7 +12,7 @@ from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.schemas import CharterBody
 
 
-async def apply(request: Request, caller: WritingOperator, body: CharterBody) -> Response:
+async def apply_charter(request: Request, caller: WritingOperator, body: CharterBody) -> Response:
     """Apply a charter: a new version if it differs from the newest."""
     document = body.model_dump()
     charter, changed = await desk_of(request).verbs.apply_charter(document, by=caller.name)

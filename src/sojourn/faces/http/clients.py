@@ -12,13 +12,15 @@ from sojourn.faces.http import views
 from sojourn.faces.http.callers import ReadingOperator, WritingOperator
 from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.schemas import ClientBody
+from sojourn.jose import VerifyKey
 
 
-async def register(request: Request, caller: WritingOperator, body: ClientBody) -> Response:
+async def register_client(request: Request, caller: WritingOperator, body: ClientBody) -> Response:
     """Register a caller by its public key."""
     _check_audience(body)
+    key = VerifyKey.from_jwk(body.jwk.members())  # a point that is not on the curve is refused here
     client = await desk_of(request).verbs.register_client(
-        name=body.name, role=Role(body.role), owner=body.owner, jwk=body.jwk.members(), audience=body.audience
+        name=body.name, role=Role(body.role), owner=body.owner, jwk=key.jwk, audience=body.audience
     )
     return views.reply(views.client(client), 201)
 
@@ -33,7 +35,7 @@ async def list_clients(request: Request, caller: ReadingOperator) -> Response:
     return views.reply({"clients": [views.client(c) for c in await desk_of(request).store.clients()]})
 
 
-async def remove(request: Request, caller: WritingOperator, client_id: str) -> Response:
+async def remove_client(request: Request, caller: WritingOperator, client_id: str) -> Response:
     """Remove a caller and end its sessions."""
     try:
         to_uuid(CLIENT, client_id)

@@ -9,7 +9,6 @@ from fastapi import Request
 
 from sojourn.config import Settings
 from sojourn.faces.http import doors
-from sojourn.faces.http.jose_port import Jose
 from sojourn.faces.http.limits import Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
@@ -55,7 +54,6 @@ class Desk:
     bell: Bell
     signer: TokenSigner
     notes: NoteSigner
-    jose: Jose
     attestors: Mapping[str, Attestor]
     replays: Replays
     feed_places: Places

@@ -21,9 +21,6 @@ WATCH_AT_MOST_S: Final = 30
 FEED_PAGE: Final = 10_000  # entries in one answer, about 1 MB
 PAGE_AT_MOST: Final = 200
 PAGE_USUAL: Final = 50
-PROOF_PAST: Final = timedelta(seconds=60)
-PROOF_FUTURE: Final = timedelta(seconds=10)
-PROOF_KEPT: Final = timedelta(seconds=80)  # longer than a proof can be valid
 PROOFS_REMEMBERED: Final = 500_000  # about 80 MB at worst; at the bound callers wait, nobody slips in
 CLIENT_TOKEN_LIFE: Final = timedelta(seconds=300)
 

@@ -10,6 +10,7 @@ from sojourn.faces.http import views
 from sojourn.faces.http.callers import holder
 from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.schemas import LoginBody
+from sojourn.jose import VerifyKey
 
 
 async def login(request: Request, body: LoginBody) -> Response:
@@ -17,7 +18,7 @@ async def login(request: Request, body: LoginBody) -> Response:
     desk = desk_of(request)
     held = holder(request)
     desk.replays.note(held.once, desk.clock.now())
-    if desk.jose.thumbprint(dict(body.jwk.members())) != held.thumbprint:
+    if VerifyKey.from_jwk(body.jwk.members()).thumbprint != held.thumbprint:
         raise Unauthenticated("bad_proof", "the proof was signed by another key than `jwk`")
     client = await desk.verbs.login(link=body.link, name=body.name, jwk=body.jwk.members(), once=(held.once,))
     member = {"client_id": client.id, "name": client.name, "role": client.role, "issuer": desk.settings.issuer}

@@ -54,6 +54,7 @@ _HEADERS_OF_STATUS: Final[Mapping[int, Mapping[str, str]]] = {
 # OAuth endpoints answer in OAuth's own form (RFC 6749, section 5.2; RFC 9449, section 5).
 _OAUTH_CODES: Final[Mapping[str, str]] = {
     "bad_proof": "invalid_dpop_proof",
+    "wrong_key": "invalid_dpop_proof",
     "missing_proof": "invalid_dpop_proof",
     "replayed_proof": "invalid_dpop_proof",
     "unsupported_grant_type": "unsupported_grant_type",

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from sojourn.core.change import Change, Once
 from sojourn.core.errors import Refused, Unauthenticated, Unavailable
-from sojourn.faces.http.jose_port import Proof
-from sojourn.faces.http.limits import PROOF_KEPT, PROOFS_REMEMBERED
+from sojourn.core.proof import KEEP_JTI, Proof
+from sojourn.faces.http.limits import PROOFS_REMEMBERED
 from sojourn.ports.store import Store
 
 KIND = "dpop"
@@ -21,8 +21,8 @@ KIND = "dpop"
 
 def mark_of(proof: Proof, now: datetime) -> Once:
     """The single-use mark of a proof: its `jti` under the key that signed it."""
-    named = f"{proof.thumbprint}:{proof.claims['jti']}".encode()
-    return Once(KIND, hashlib.sha256(named).hexdigest(), now + PROOF_KEPT)
+    named = f"{proof.key}:{proof.jti}".encode("utf-8", "surrogatepass")
+    return Once(KIND, hashlib.sha256(named).hexdigest(), now + KEEP_JTI)
 
 
 class Replays:

@@ -13,7 +13,7 @@ from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.schemas import TargetBody
 
 
-async def add(request: Request, caller: WritingOperator, body: TargetBody) -> Response:
+async def add_target(request: Request, caller: WritingOperator, body: TargetBody) -> Response:
     """Add a target and seal its admin credential; it opens nothing before a preflight."""
     target = await desk_of(request).verbs.add_target(
         name=body.name,
@@ -38,22 +38,22 @@ async def show_target(request: Request, caller: ReadingOperator, name: str) -> R
     return views.reply(views.target(target))
 
 
-async def preflight(request: Request, caller: WritingOperator, name: str) -> Response:
+async def preflight_target(request: Request, caller: WritingOperator, name: str) -> Response:
     """Make a canary, use it, cut it, prove it dead; say what is missing."""
     target, checks = await desk_of(request).verbs.preflight_target(name)
     return views.reply({"target": views.target(target), "checks": [views.check(c) for c in checks]})
 
 
-async def drain(request: Request, caller: WritingOperator, name: str) -> Response:
+async def drain_target(request: Request, caller: WritingOperator, name: str) -> Response:
     """Make no new credential in a target; living ones run to their end."""
     return views.reply(views.target(await desk_of(request).verbs.drain_target(name)))
 
 
-async def remove(request: Request, caller: WritingOperator, name: str) -> Response:
+async def remove_target(request: Request, caller: WritingOperator, name: str) -> Response:
     """Remove a target that holds no credential of ours."""
     return views.reply(views.target(await desk_of(request).verbs.remove_target(name)))
 
 
-async def reconcile(request: Request, caller: ReadingOperator, name: str) -> Response:
+async def reconcile_target(request: Request, caller: ReadingOperator, name: str) -> Response:
     """Compare what the target holds under our prefix with what is on record."""
     return views.reply(views.reconciliation(await desk_of(request).verbs.reconcile_target(name)))
