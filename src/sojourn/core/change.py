@@ -112,7 +112,9 @@ class Change:
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         moves = any(step.facts for step in self.steps)
-        return not (moves or self.errands or self.done or self.revocations or self.once or self.spend or self.sealed)
+        return not (
+            moves or self.errands or self.done or self.revocations or self.once or self.spend or self.sealed
+        )
 
 
 def pin(kind: RowKind, row: Row) -> Pin:

@@ -67,7 +67,9 @@ def apply(charter: Charter) -> Step[Charter]:
     return born(FactKind.CHARTER_APPLIED, RowKind.CHARTER, charter, charter.applied_at)
 
 
-def admit(charter: Charter, client_name: str, wanted: Collection[str], duration: timedelta | None) -> Admission:
+def admit(
+    charter: Charter, client_name: str, wanted: Collection[str], duration: timedelta | None
+) -> Admission:
     """Judge a request for a session against the charter; no grant named means all of them.
 
     Raises:
@@ -75,9 +77,13 @@ def admit(charter: Charter, client_name: str, wanted: Collection[str], duration:
         Invalid: code `unknown_grant` or `too_long`.
     """
     if client_name not in charter.clients:
-        raise Refused("not_in_charter", f"client `{client_name}` may not open sessions of charter `{charter.name}`")
+        raise Refused(
+            "not_in_charter", f"client `{client_name}` may not open sessions of charter `{charter.name}`"
+        )
     span = charter.default_duration if duration is None else duration
     if not timedelta(0) < span <= charter.longest:
-        raise Invalid("too_long", f"charter `{charter.label}` allows up to {charter.longest}, asked for {span}")
+        raise Invalid(
+            "too_long", f"charter `{charter.label}` allows up to {charter.longest}, asked for {span}"
+        )
     offered = charter.offered()
     return Admission(choose(offered, wanted or offered), span)

@@ -42,7 +42,9 @@ def overdue(session: Session, now: datetime) -> Reason | None:
     """The reason for which time has ended the session by `now`, if it has."""
     if session.state not in _LIVING:
         return None
-    due = [(at, reason) for reason, rule in DEADLINES.items() if (at := rule(session)) is not None and at <= now]
+    due = [
+        (at, reason) for reason, rule in DEADLINES.items() if (at := rule(session)) is not None and at <= now
+    ]
     return min(due)[1] if due else None
 
 

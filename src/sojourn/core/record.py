@@ -105,7 +105,9 @@ def unchanged(row: R) -> Step[R]:
     return Step(row, row.version)
 
 
-def born(kind: FactKind, row_kind: RowKind, row: R, at: datetime, *, session: SessionId | None = None) -> Step[R]:
+def born(
+    kind: FactKind, row_kind: RowKind, row: R, at: datetime, *, session: SessionId | None = None
+) -> Step[R]:
     """A new row, recorded whole."""
     changes = {f.name: getattr(row, f.name) for f in fields(row)}  # type: ignore[arg-type]
     return Step(row, 0, (Fact(kind, row_kind, row.id, session, at, changes),))
@@ -120,12 +122,19 @@ def moved(kind: FactKind, row_kind: RowKind, row: R, at: datetime, **change: obj
 
 
 def noted(
-    kind: FactKind, row_kind: RowKind, row: R, at: datetime, change: Mapping[str, object], notes: Mapping[str, object]
+    kind: FactKind,
+    row_kind: RowKind,
+    row: R,
+    at: datetime,
+    change: Mapping[str, object],
+    notes: Mapping[str, object],
 ) -> Step[R]:
     """As `moved`, with notes for the reader beside the change."""
     everything = {**change, "version": row.version + 1}
     after = apply(row, everything)
-    return Step(after, row.version, (Fact(kind, row_kind, row.id, _session_of(row_kind, row), at, everything, notes),))
+    return Step(
+        after, row.version, (Fact(kind, row_kind, row.id, _session_of(row_kind, row), at, everything, notes),)
+    )
 
 
 def apply(row: R, changes: Mapping[str, object]) -> R:

@@ -80,7 +80,9 @@ def choose(offered: Mapping[str, Grant], wanted: Iterable[str]) -> Grants:
     names = sorted(set(wanted))
     for name in names:
         if name not in offered:
-            raise Invalid("unknown_grant", f"no grant `{name}`; offered: {', '.join(sorted(offered)) or 'none'}")
+            raise Invalid(
+                "unknown_grant", f"no grant `{name}`; offered: {', '.join(sorted(offered)) or 'none'}"
+            )
     return collect(offered[name] for name in names)
 
 

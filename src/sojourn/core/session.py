@@ -96,7 +96,9 @@ class Session:
 
 def request(session: Session) -> Step[Session]:
     """A session has been asked for; nothing is granted yet."""
-    return born(FactKind.SESSION_REQUESTED, RowKind.SESSION, session, session.requested_at, session=session.id)
+    return born(
+        FactKind.SESSION_REQUESTED, RowKind.SESSION, session, session.requested_at, session=session.id
+    )
 
 
 def approve(session: Session, by: str, now: datetime) -> Step[Session]:
@@ -159,10 +161,18 @@ def renew(session: Session, now: datetime) -> Step[Session]:
     _require_live(session, now)
     closes = min(session.window.closes + session.renew_by, session.last_end)
     if session.renewals_left < 1 or closes <= session.window.closes:
-        raise Refused("no_renewal_left", f"the session ends at `{session.window.closes:%H:%M:%SZ}` and may not be renewed")
+        raise Refused(
+            "no_renewal_left",
+            f"the session ends at `{session.window.closes:%H:%M:%SZ}` and may not be renewed",
+        )
     window = Window(session.window.opens, closes)
     return moved(
-        FactKind.SESSION_RENEWED, RowKind.SESSION, session, now, window=window, renewals_left=session.renewals_left - 1
+        FactKind.SESSION_RENEWED,
+        RowKind.SESSION,
+        session,
+        now,
+        window=window,
+        renewals_left=session.renewals_left - 1,
     )
 
 

@@ -66,5 +66,7 @@ def remove(target: Target, *, living_leases: int, now: datetime) -> Step[Target]
         Refused: code `target_has_leases`; it still holds credentials of ours.
     """
     if living_leases:
-        raise Refused("target_has_leases", f"target `{target.name}` holds {living_leases} living leases; drain it first")
+        raise Refused(
+            "target_has_leases", f"target `{target.name}` holds {living_leases} living leases; drain it first"
+        )
     return moved(FactKind.TARGET_REMOVED, RowKind.TARGET, target, now, state=TargetState.REMOVED)

@@ -42,7 +42,15 @@ class AccessClaims:
 
 
 def describe(
-    session: Session, audience: str, *, issuer: str, token_id: str, life: timedelta, epoch: int, mark: int, now: datetime
+    session: Session,
+    audience: str,
+    *,
+    issuer: str,
+    token_id: str,
+    life: timedelta,
+    epoch: int,
+    mark: int,
+    now: datetime,
 ) -> AccessClaims:
     """The claims of a token for `session` at `audience`; its life ends within the window."""
     return AccessClaims(

@@ -112,7 +112,9 @@ class Store(Protocol):
         """The session and its descendants, root first, parents before children."""
         ...
 
-    async def sessions(self, which: SessionFilter, *, after: SessionId | None, limit: int) -> Sequence[Session]:
+    async def sessions(
+        self, which: SessionFilter, *, after: SessionId | None, limit: int
+    ) -> Sequence[Session]:
         """Sessions in the order of their ids, from the one following `after`."""
         ...
 
@@ -158,7 +160,7 @@ class Store(Protocol):
     async def last_beat(self, session: SessionId) -> datetime | None: ...
 
     async def overdue(self, now: datetime, *, beats_until: datetime, limit: int) -> Sequence[Overdue]:
-        """Sessions whose next deadline is at or before `now`, or whose beat deadline is at or before `beats_until`.
+        """Sessions whose deadline is at or before `now`, or whose beat is due at or before `beats_until`.
 
         `beats_until` may lag behind `now`: after a restart silence is forgiven for one beat timeout.
         """

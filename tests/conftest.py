@@ -1,0 +1,35 @@
+"""What every test shares: the event loop's kind, and the loud list of what could not run."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+from tests.rig.unavailable import MARK
+
+_TITLE = "NOT RUN ON THIS MACHINE"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Asyncio only: it is what the product runs on."""
+    return "asyncio"
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """List every test that was left out, with the reason, by number."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    if not reasons:
+        terminalreporter.write_line("Everything that was collected ran on this machine.")
+        return
+    terminalreporter.write_sep("!", _TITLE, red=True, bold=True)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count:5}  {reason}")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    if not isinstance(report.longrepr, tuple):
+        return "skipped without a reason"
+    return str(report.longrepr[2]).removeprefix("Skipped: ").removeprefix(MARK)

@@ -1,0 +1,41 @@
+"""Wait for something to become true, and give up loudly when it does not.
+
+A test that sleeps is either slow or wrong; a test that polls is neither.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+T = TypeVar("T")
+_PAUSE_S = 0.01
+
+
+def until(look: Callable[[], T], *, within_s: float = 5.0) -> T:
+    """The first true answer of `look`.
+
+    Raises:
+        AssertionError: there was none within the deadline; it shows the last answer.
+    """
+    give_up = time.monotonic() + within_s
+    while not (answer := look()):
+        assert time.monotonic() < give_up, f"not within {within_s} s; last answer: {answer!r}"
+        time.sleep(_PAUSE_S)
+    return answer
+
+
+async def until_async(look: Callable[[], Awaitable[T]], *, within_s: float = 5.0) -> T:
+    """The first true answer of `look`, without holding up the event loop.
+
+    Raises:
+        AssertionError: there was none within the deadline; it shows the last answer.
+    """
+    give_up = time.monotonic() + within_s
+    while not (answer := await look()):
+        assert time.monotonic() < give_up, f"not within {within_s} s; last answer: {answer!r}"
+        await anyio.sleep(_PAUSE_S)
+    return answer

@@ -1,0 +1,145 @@
+"""A TCP proxy for PostgreSQL's protocol that holds, drops, rewrites and cuts single messages.
+
+Knows frames, not meaning. What was held is delivered even when the client has hung up by
+then: so behaves a network. TLS is not spoken, so clients connect in the clear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self
+
+_LENGTH: Final = 4
+_DRAIN_SECONDS: Final = 5.0  # how long a server may still answer a client that has gone
+
+Rewrite = Callable[[bytes], bytes]
+
+
+@dataclass(slots=True)
+class Rule:
+    """What happens to the messages of clients that contain `match`; each rule acts once."""
+
+    match: bytes
+    hold_seconds: float = 0.0
+    drop: bool = False  # the message never arrives
+    drop_reply: bool = False  # it arrives, but nothing comes back any more
+    cut_after: bool = False  # with drop_reply: hang up once the server has answered
+    used: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Link:
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    silent: bool = False
+    cut_after: bool = False
+
+
+class Proxy:
+    """Listens on a loopback port and passes on to `port`."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.rules: list[Rule] = []
+        self.rewrite: Rewrite | None = None  # every message of the server goes through it
+        self.refusing = False
+        self.stalled = False  # nothing passes, either way, and nothing is closed
+        self.errors: list[bytes] = []  # error messages of the server, answered or swallowed
+        self.delivered = 0  # held messages that reached the server
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Drop every connection there is."""
+        for link in tuple(self._links):
+            link.client.transport.abort()
+            link.server.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if self.refusing:
+            writer.transport.abort()
+            return
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        link = _Link(writer, up_writer)
+        self._links.add(link)
+        back = asyncio.create_task(self._to_client(link, up_reader))
+        try:
+            await self._to_server(link, reader)
+        except (OSError, asyncio.IncompleteReadError):
+            await asyncio.wait([back], timeout=_DRAIN_SECONDS if link.silent else 0.1)
+        finally:
+            back.cancel()
+            self._links.discard(link)
+            writer.transport.abort()
+            up_writer.transport.abort()
+
+    async def _to_server(self, link: _Link, reader: asyncio.StreamReader) -> None:
+        started = False
+        while True:
+            frame = await _frame(reader, typed=started)
+            started = True
+            rule = self._rule_for(frame)
+            if rule is not None:
+                if rule.drop:
+                    continue
+                await asyncio.sleep(rule.hold_seconds)
+                link.silent, link.cut_after = rule.drop_reply, rule.cut_after
+            await self._pass()
+            link.server.write(frame)
+            await link.server.drain()
+            if rule is not None and rule.hold_seconds:
+                self.delivered += 1
+
+    async def _to_client(self, link: _Link, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                frame = await _frame(reader, typed=True)
+                if frame[:1] == b"E":
+                    self.errors.append(frame)
+                await self._pass()
+                if link.silent:
+                    if frame[:1] in (b"Z", b"T", b"n") and link.cut_after:
+                        link.client.transport.abort()
+                    continue
+                link.client.write(self.rewrite(frame) if self.rewrite else frame)
+                await link.client.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            link.client.transport.abort()
+
+    async def _pass(self) -> None:
+        while self.stalled:
+            await asyncio.sleep(0.02)
+
+    def _rule_for(self, frame: bytes) -> Rule | None:
+        for rule in self.rules:
+            if not rule.used and rule.match in frame:
+                rule.used = True
+                return rule
+        return None
+
+
+async def _frame(reader: asyncio.StreamReader, *, typed: bool) -> bytes:
+    head = await reader.readexactly(1 + _LENGTH if typed else _LENGTH)
+    length = int.from_bytes(head[-_LENGTH:], "big")
+    return head + await reader.readexactly(length - _LENGTH)
