@@ -12,7 +12,7 @@ from sojourn.core.change import Change, Once
 from sojourn.core.charter import Charter, Renewals
 from sojourn.core.client import Client, Role
 from sojourn.core.ending import Cause, Reason
-from sojourn.core.errors import Conflict, NotFound, Refused, SojournError, Unauthenticated
+from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, SojournError, Unauthenticated
 from sojourn.core.ids import (
     CHARTER,
     CLIENT,
@@ -180,7 +180,9 @@ class MemoryStore:
     async def session(self, session: SessionId) -> Session | None:
         return self.rows.get(session)
 
-    async def sessions(self, which: SessionFilter, *, after: SessionId | None, limit: int) -> Sequence[Session]:
+    async def sessions(
+        self, which: SessionFilter, *, after: SessionId | None, limit: int
+    ) -> Sequence[Session]:
         found = sorted((s for s in self.rows.values() if _matches(s, which)), key=lambda s: s.id)
         return [s for s in found if after is None or s.id > after][:limit]
 
@@ -235,7 +237,9 @@ class JwtAttestor:
             raise Unauthenticated("bad_assertion", "unknown client")
         key = VerifyKey.from_jwk(client.jwk)
         read = verify_client_assertion(evidence.assertion, key, ISSUER, client_id=client.id, now=now)
-        return Attestation(client, (Once("assertion", f"{client.id}:{read.jti}", now + timedelta(minutes=3)),))
+        return Attestation(
+            client, (Once("assertion", f"{client.id}:{read.jti}", now + timedelta(minutes=3)),)
+        )
 
 
 @dataclass
@@ -274,8 +278,6 @@ class Script:
         if asked.idempotency in self.opened:
             session, digest = self.opened[asked.idempotency]
             if digest != asked.request_hash:
-                from sojourn.core.errors import Invalid
-
                 raise Invalid("idempotency_mismatch", "used before for another request")
             return Opening(self._find(session), True)
         await self.store.commit(Change(once=(*attested.once, *asked.once)))
@@ -290,7 +292,9 @@ class Script:
 
     def _active(self, session: Session) -> Activation:
         active = self._keep(replace(session, state=State.ACTIVE, cause=None))
-        credential = Credential("shop-readonly", "shop", "postgresql", {"host": "127.0.0.1"}, Secret("once-only"))
+        credential = Credential(
+            "shop-readonly", "shop", "postgresql", {"host": "127.0.0.1"}, Secret("once-only")
+        )
         return Activation(active, self(active, Mark(1, 7)), (credential,), Mark(1, 7))
 
     async def beat(self, session: SessionId, key: str, *, renew: bool) -> Beat:
@@ -317,13 +321,19 @@ class Script:
             raise Conflict("wrong_state", "only an active session is suspended")
         return self._keep(replace(found, state=State.SUSPENDED, cause=cause))
 
-    async def resume(self, session: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...]) -> Activation:
+    async def resume(
+        self, session: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...]
+    ) -> Activation:
         self._called("resume")
         await self.attestor.attest(evidence, self.clock.now())
         return self._active(self._find(session))
 
     async def narrow(
-        self, session: SessionId, drop: tuple[str, ...], drop_actions: tuple[str, ...], closes: datetime | None
+        self,
+        session: SessionId,
+        drop: tuple[str, ...],
+        drop_actions: tuple[str, ...],
+        closes: datetime | None,
     ) -> Session:
         self._called("narrow")
         return self._keep(replace(self._find(session), generation=2))
@@ -334,7 +344,9 @@ class Script:
         self._called("login")
         if link != "sojourn-invitation":
             raise Refused("unknown_mark", "no such link")
-        return await self.register_client(name=name or "op", role=Role.OPERATOR, owner="ops", jwk=jwk, audience=None)
+        return await self.register_client(
+            name=name or "op", role=Role.OPERATOR, owner="ops", jwk=jwk, audience=None
+        )
 
     async def register_client(
         self, *, name: str, role: Role, owner: str, jwk: Mapping[str, str], audience: str | None

@@ -167,7 +167,9 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = [{"where": ".".join(str(p) for p in one["loc"])[:200], "what": one["msg"][:200]} for one in found[:20]]
+    errors = [
+        {"where": ".".join(str(p) for p in one["loc"])[:200], "what": one["msg"][:200]} for one in found[:20]
+    ]
     refusal = Invalid("invalid_request", "a member or parameter is missing, unknown or out of bounds")
     return problem(refusal, {"errors": errors})
 
@@ -176,7 +178,9 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     if status == 405:
         answer = problem(Invalid("method_not_allowed", f"`{request.method[:20]}` is not offered here"))
-        answer.headers["Allow"] = ((error.headers or {}) if isinstance(error, HTTPException) else {}).get("Allow", "")
+        answer.headers["Allow"] = ((error.headers or {}) if isinstance(error, HTTPException) else {}).get(
+            "Allow", ""
+        )
         return answer
     if status == 404:
         return problem(NotFound("not_found", "there is no such path"))

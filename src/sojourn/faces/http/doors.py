@@ -127,7 +127,12 @@ class CompleteSession(Protocol):
 
 class NarrowSession(Protocol):
     async def __call__(
-        self, session: SessionId, drop: tuple[str, ...], drop_actions: tuple[str, ...], closes: datetime | None, /
+        self,
+        session: SessionId,
+        drop: tuple[str, ...],
+        drop_actions: tuple[str, ...],
+        closes: datetime | None,
+        /,
     ) -> Session: ...
 
 

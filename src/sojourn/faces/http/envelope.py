@@ -17,7 +17,9 @@ from sojourn.faces.http import strict_json
 from sojourn.faces.http.limits import BODY_BYTES, HEADER_TEXT, QUERY_BYTES
 from sojourn.faces.http.problems import render
 
-_SECRET_NAMES: Final = frozenset({"access_token", "token", "dpop", "authorization", "client_assertion", "assertion"})
+_SECRET_NAMES: Final = frozenset(
+    {"access_token", "token", "dpop", "authorization", "client_assertion", "assertion"}
+)
 _FORM_PATHS: Final = frozenset({"/oauth2/token"})
 _FORM: Final = "application/x-www-form-urlencoded"
 
@@ -67,7 +69,9 @@ def _with_security_headers(send: Send) -> Send:
 def _check_head(scope: Scope) -> None:
     query = scope.get("query_string", b"")
     if len(query) > QUERY_BYTES or any(len(value) > HEADER_TEXT for _, value in scope["headers"]):
-        raise Invalid("too_large", f"expected a query under {QUERY_BYTES} and headers under {HEADER_TEXT} bytes")
+        raise Invalid(
+            "too_large", f"expected a query under {QUERY_BYTES} and headers under {HEADER_TEXT} bytes"
+        )
     names = {name.lower() for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)}
     if found := sorted(names & _SECRET_NAMES):
         raise Invalid("token_in_query", f"`{found[0]}` belongs in a header or body, never in the query")

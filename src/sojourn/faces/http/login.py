@@ -21,5 +21,10 @@ async def login(request: Request, body: LoginBody) -> Response:
     if VerifyKey.from_jwk(body.jwk.members()).thumbprint != held.thumbprint:
         raise Unauthenticated("bad_proof", "the proof was signed by another key than `jwk`")
     client = await desk.verbs.login(link=body.link, name=body.name, jwk=body.jwk.members(), once=(held.once,))
-    member = {"client_id": client.id, "name": client.name, "role": client.role, "issuer": desk.settings.issuer}
+    member = {
+        "client_id": client.id,
+        "name": client.name,
+        "role": client.role,
+        "issuer": desk.settings.issuer,
+    }
     return views.reply(member, 201)

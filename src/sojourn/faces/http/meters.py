@@ -43,8 +43,12 @@ class Meters:
             registry=self.registry,
         )
         self._leaving = Gauge("sojourn_sessions_leaving", "Sessions being taken away", registry=self.registry)
-        self._stuck = Gauge("sojourn_leases_stuck", "Leases that a target does not yield", registry=self.registry)
-        self._late = Gauge("sojourn_errand_overdue_seconds", "How long an errand has been due", registry=self.registry)
+        self._stuck = Gauge(
+            "sojourn_leases_stuck", "Leases that a target does not yield", registry=self.registry
+        )
+        self._late = Gauge(
+            "sojourn_errand_overdue_seconds", "How long an errand has been due", registry=self.registry
+        )
         waiting = Gauge("sojourn_feed_waiters", "Guards waiting for news", registry=self.registry)
         waiting.set_function(lambda: feed_places.taken)
         self._next: int | None = None

@@ -51,7 +51,9 @@ async def _token(request: Request) -> Response:
 
 def _form(body: bytes) -> dict[str, str]:
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS)
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS
+        )
     except ValueError as error:
         raise Invalid("invalid_request", "expected a form in ASCII with few fields") from error
     form = dict(pairs)

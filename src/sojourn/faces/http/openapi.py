@@ -45,7 +45,11 @@ _FORM: Final = {
 
 _SCHEMES: Final = {
     "proof": {"type": "apiKey", "in": "header", "name": "DPoP", "description": "DPoP proof (RFC 9449)"},
-    "token": {"type": "http", "scheme": "dpop", "description": "Access token bound to the proof's key (RFC 9449)"},
+    "token": {
+        "type": "http",
+        "scheme": "dpop",
+        "description": "Access token bound to the proof's key (RFC 9449)",
+    },
 }
 
 Responses = dict[int | str, dict[str, Any]]

@@ -80,7 +80,9 @@ def _idempotency(request: Request) -> str | None:
     if not keys:
         return None
     if len(keys) != 1 or not 1 <= len(keys[0]) <= _LONGEST_KEY or not _visible(keys[0]):
-        raise Invalid("invalid_request", f"expected one `Idempotency-Key` of 1 to {_LONGEST_KEY} visible characters")
+        raise Invalid(
+            "invalid_request", f"expected one `Idempotency-Key` of 1 to {_LONGEST_KEY} visible characters"
+        )
     return keys[0]
 
 

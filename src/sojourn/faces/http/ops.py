@@ -31,7 +31,9 @@ async def ready(request: Request) -> Response:
         async with asyncio.timeout(_READY_WITHIN_S):
             await desk_of(request).store.head()
     except TimeoutError as error:
-        raise Unavailable("store_unavailable", f"the database did not answer within {_READY_WITHIN_S:g} s") from error
+        raise Unavailable(
+            "store_unavailable", f"the database did not answer within {_READY_WITHIN_S:g} s"
+        ) from error
     return views.reply({"status": "ok"})
 
 

@@ -49,8 +49,10 @@ async def list_sessions(request: Request, caller: Lister, query: Annotated[ListQ
     """List sessions in the order they were requested; workloads see their own."""
     which = _filter(query, caller.id if caller.role is Role.WORKLOAD else None)
     after = None if query.after is None else SessionId(_known(SESSION, query.after))
-    page = [] if which is None else list(
-        await desk_of(request).store.sessions(which, after=after, limit=query.limit + 1)
+    page = (
+        []
+        if which is None
+        else list(await desk_of(request).store.sessions(which, after=after, limit=query.limit + 1))
     )
     shown = page[: query.limit]
     more = shown[-1].id if len(page) > len(shown) else None

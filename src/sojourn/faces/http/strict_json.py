@@ -25,7 +25,9 @@ def read(body: bytes) -> object:
     text = _decode(body)
     _check_depth(text)
     try:
-        value: object = json.loads(text, object_pairs_hook=_members, parse_constant=_constant, parse_int=_whole)
+        value: object = json.loads(
+            text, object_pairs_hook=_members, parse_constant=_constant, parse_int=_whole
+        )
     except json.JSONDecodeError as error:
         raise _malformed(f"not JSON: {error.msg.lower()} at character {error.pos}") from error
     if "\\u" in text:

@@ -69,7 +69,8 @@ def _grant(grant: Grant) -> Json:
 def tokens(values: Iterable[Token]) -> list[Json]:
     """Access tokens, as handed to the session's own key."""
     return [
-        {"audience": t.audience, "access_token": t.jwt, "expires_at": show(t.expires_at), "scope": t.scope} for t in values
+        {"audience": t.audience, "access_token": t.jwt, "expires_at": show(t.expires_at), "scope": t.scope}
+        for t in values
     ]
 
 
@@ -113,7 +114,9 @@ def feed(page: FeedPage, now: datetime) -> Json:
         "n": page.mark.n,
         "server_time": show(now),
         "snapshot": page.snapshot,
-        "entries": [{"n": e.n, "kind": e.kind, "id": e.id, "min_gen": e.min_generation} for e in page.entries],
+        "entries": [
+            {"n": e.n, "kind": e.kind, "id": e.id, "min_gen": e.min_generation} for e in page.entries
+        ],
     }
 
 
@@ -178,14 +181,21 @@ def target(value: Target) -> Json:
 
 def check(value: Check) -> Json:
     """One line of a preflight."""
-    return {"name": value.name, "ok": value.ok, "took_ms": value.took_ms, "detail": value.detail, "mend": value.mend}
+    return {
+        "name": value.name,
+        "ok": value.ok,
+        "took_ms": value.took_ms,
+        "detail": value.detail,
+        "mend": value.mend,
+    }
 
 
 def reconciliation(value: Reconciliation) -> Json:
     """What a target holds against what is on record."""
     return {
         "unknown": [
-            {"handle": f.handle, "target_id": f.target_id, "created_at": _show(f.created_at)} for f in value.unknown
+            {"handle": f.handle, "target_id": f.target_id, "created_at": _show(f.created_at)}
+            for f in value.unknown
         ],
         "missing": list(value.missing),
         "known": value.known,
