@@ -35,7 +35,7 @@ from sojourn.faces.http import (
     targets,
 )
 from sojourn.faces.http.desk import Desk
-from sojourn.faces.http.envelope import Envelope
+from sojourn.faces.http.envelope import SECURITY, Envelope
 from sojourn.faces.http.hot import HotRoute
 from sojourn.faces.http.openapi import document_of, responses_of
 from sojourn.faces.http.problems import problem, render
@@ -189,4 +189,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
 
 async def _defect(request: Request, error: Exception) -> Response:
     """Our mistake: the log has the traceback, the caller gets a code."""
-    return problem(SojournError("internal_error", "a defect of ours; nothing more was granted"))
+    answer = problem(SojournError("internal_error", "a defect of ours; nothing more was granted"))
+    for name, value in SECURITY:  # Starlette answers defects outside of every other layer
+        answer.headers[name] = value
+    return answer

@@ -23,7 +23,7 @@ _SECRET_NAMES: Final = frozenset(
 _FORM_PATHS: Final = frozenset({"/oauth2/token"})
 _FORM: Final = "application/x-www-form-urlencoded"
 
-_SECURITY: Final = (
+SECURITY: Final = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -59,7 +59,7 @@ def _with_security_headers(send: Send) -> Send:
     async def outward(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _SECURITY:
+            for name, value in SECURITY:
                 headers[name] = value
         await send(message)
 

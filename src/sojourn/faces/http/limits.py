@@ -11,6 +11,7 @@ from sojourn.core.errors import Unavailable
 
 BODY_BYTES: Final = 64 * 1024  # the largest honest body, a target with many templates, is under 20 KiB
 JSON_DEPTH: Final = 16  # the deepest honest document has 6 levels
+JSON_MEMBERS: Final = 256  # of one object: each unknown one costs an error message
 JSON_WHOLE: Final = 2**53  # beyond it JSON numbers are not exact everywhere (RFC 8259, section 6)
 HEADER_TEXT: Final = 8 * 1024  # the longest token or proof that is looked at
 QUERY_BYTES: Final = 2 * 1024

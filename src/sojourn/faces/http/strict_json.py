@@ -10,7 +10,7 @@ import json
 from typing import Final
 
 from sojourn.core.errors import Invalid
-from sojourn.faces.http.limits import JSON_DEPTH, JSON_WHOLE
+from sojourn.faces.http.limits import JSON_DEPTH, JSON_MEMBERS, JSON_WHOLE
 
 _OPENING: Final = frozenset("[{")
 _CLOSING: Final = frozenset("]}")
@@ -62,6 +62,8 @@ def _check_depth(text: str) -> None:
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(pairs) > JSON_MEMBERS:
+        raise _malformed(f"an object has more than {JSON_MEMBERS} members")
     members = dict(pairs)
     if len(members) != len(pairs):
         raise _malformed("an object has two members of one name")
