@@ -23,6 +23,7 @@ ENTRY_FOLDERS: Final = ("sojourn.adapters.migrations.versions.",)
 
 # Written before what will import them. Empty this set as they are taken up.
 AWAITED: Final[set[str]] = {
+    "sojourn.catalog",
     "sojourn.config",
     "sojourn.core.deadlines",
     "sojourn.core.token",

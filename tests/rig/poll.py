@@ -39,3 +39,11 @@ async def until_async(look: Callable[[], Awaitable[T]], *, within_s: float = 5.0
         assert time.monotonic() < give_up, f"not within {within_s} s; last answer: {answer!r}"
         await anyio.sleep(_PAUSE_S)
     return answer
+
+
+async def fault_falls_after(seconds: float) -> None:
+    """Let a fault fall at this moment of what is under way: the moment is part of the fault.
+
+    What it leads to is still polled for; nothing may rely on the work having come so far.
+    """
+    await anyio.sleep(seconds)

@@ -74,7 +74,9 @@ def judge(proof: Proof, demand: Demand, now: datetime) -> None:
         Unauthenticated: code `wrong_key` or `bad_proof`.
     """
     if demand.key is not None and proof.key != demand.key:
-        raise Unauthenticated("wrong_key", "the proof is signed by another key than the one the token is bound to")
+        raise Unauthenticated(
+            "wrong_key", "the proof is signed by another key than the one the token is bound to"
+        )
     if proof.method != demand.method:
         raise Unauthenticated("bad_proof", "claim `htm` names another method than the request's")
     if demand.ath is not None and proof.ath != demand.ath:

@@ -31,6 +31,7 @@ class FactKind(StrEnum):
 
     SESSION_REQUESTED = "session.requested"
     SESSION_APPROVED = "session.approved"
+    SESSION_PREPARED = "session.prepared"
     SESSION_ACTIVATED = "session.activated"
     SESSION_RENEWED = "session.renewed"
     SESSION_NARROWED = "session.narrowed"
@@ -67,6 +68,7 @@ class Row(Protocol):
 
 
 R = TypeVar("R", bound=Row)
+R_co = TypeVar("R_co", bound=Row, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,14 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Step(Generic[R]):
+class Step(Generic[R_co]):
     """A row after a transition, the version it was read at (0: new), and the facts."""
 
-    row: R
+    row: R_co
     read_version: int
     facts: tuple[Fact, ...] = ()
 
-    def then(self, following: Step[R]) -> Step[R]:
+    def then(self: Step[R], following: Step[R]) -> Step[R]:
         """This step and `following`, which began where this one ended, as one."""
         return Step(following.row, self.read_version, self.facts + following.facts)
 

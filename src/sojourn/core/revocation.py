@@ -189,7 +189,8 @@ class RevocationView:
 
     def _selected(self, claims: AccessClaims) -> bool:
         return any(
-            claims.mark < self._selectors.get(selector, (0, 0.0))[0] for selector in _selectors_of(claims).items()
+            claims.mark < self._selectors.get(selector, (0, 0.0))[0]
+            for selector in _selectors_of(claims).items()
         )
 
     def _purge(self, mono: float) -> None:

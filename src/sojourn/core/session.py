@@ -106,6 +106,21 @@ def approve(session: Session, by: str, now: datetime) -> Step[Session]:
     return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, notes={"by": by})
 
 
+def prepare(session: Session, now: datetime) -> Step[Session]:
+    """Its leases are being planned: committed with them, so that a racing end reads again.
+
+    Without a new version an end that read no leases could land after they were planned.
+
+    Raises:
+        Conflict: code `wrong_state`; only an approved session is prepared.
+        Refused: code `window_closed`.
+    """
+    if session.state is not State.APPROVED:
+        raise Conflict("wrong_state", f"expected an approved session, it is `{session.state}`")
+    _require_open(session, now)
+    return moved(FactKind.SESSION_PREPARED, RowKind.SESSION, session, now)
+
+
 def activate(session: Session, now: datetime) -> Step[Session]:
     """Every credential exists: the workload may act."""
     _require_open(session, now)

@@ -7,12 +7,16 @@ from typing import Protocol
 from uuid import UUID
 
 
-class Clock(Protocol):
-    """What time it is, and waiting."""
+class WallClock(Protocol):
+    """What time it is, for those who never wait."""
 
     def now(self) -> datetime:
         """The current instant, aware, in UTC. Never earlier than an answer given before."""
         ...
+
+
+class Clock(WallClock, Protocol):
+    """What time it is, and waiting."""
 
     def monotonic(self) -> float:
         """Seconds on a clock that never steps and runs on through suspension."""

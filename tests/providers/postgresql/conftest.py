@@ -69,6 +69,10 @@ class Bench:
         intent = self.intent(template, handle=handle)
         return Made(intent.handle, await self.provider.issue(intent))
 
+    async def thaw(self, made: Made) -> Issued:
+        fresh = self.intent()
+        return await self.provider.thaw(made.ref, thaw_by=fresh.issue_by, expires_at=fresh.expires_at)
+
     async def login(self, made: Made) -> Connection:
         told = made.issued.connection
         return await log_in(

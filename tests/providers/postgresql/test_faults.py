@@ -23,6 +23,7 @@ from tests.providers.postgresql.conftest import (
     config_of,
     log_in,
 )
+from tests.rig.poll import fault_falls_after
 from tests.rig.postgres import PostgresServer
 from tests.rig.proxy import Proxy, Rule
 
@@ -57,7 +58,7 @@ async def test_a_create_held_back_beyond_its_deadline_leaves_no_orphan(bench: Be
             )
             async with asyncio.timeout(HELD_SECONDS + 5):
                 while len(proxy.errors) < TRIALS:
-                    await asyncio.sleep(0.02)
+                    await fault_falls_after(0.02)
 
         assert proxy.delivered == TRIALS
         assert all(b"CSJ001" in error for error in proxy.errors)
@@ -73,11 +74,11 @@ async def test_without_the_fence_a_held_back_create_lands(bench: Bench) -> None:
         slow = Intent(fresh.handle, fresh.template, fresh.issue_by + timedelta(seconds=9), fresh.expires_at)
 
         call = asyncio.create_task(provider.issue(slow))
-        await asyncio.sleep(0.5)
+        await fault_falls_after(0.5)
         call.cancel()
         async with asyncio.timeout(5):
             while not await bench.roles(fresh.handle):
-                await asyncio.sleep(0.02)
+                await fault_falls_after(0.02)
 
     await bench.provider.destroy(Ref(fresh.handle, None))
     assert call.cancelled()
@@ -130,7 +131,7 @@ async def test_a_cancelled_call_leaves_no_half_used_connection(bench: Bench) -> 
         proxy.stalled = True
 
         call = asyncio.create_task(provider.inventory("soj_"))
-        await asyncio.sleep(0.05)
+        await fault_falls_after(0.05)
         call.cancel()
         await asyncio.wait([call])
         proxy.stalled = False
@@ -144,7 +145,7 @@ async def test_a_server_that_was_restarted_is_reached_again(bench: Bench) -> Non
         await provider.locate("soj_nobody")
 
         proxy.cut()
-        await asyncio.sleep(0.05)
+        await fault_falls_after(0.05)
 
         assert await provider.locate("soj_nobody") is None
 
@@ -200,7 +201,7 @@ async def test_cutting_waits_for_nobody_who_only_makes(bench: Bench) -> None:
     async with Proxy(bench.server.port) as proxy, behind(proxy, bench.server) as provider:
         proxy.rules = [Rule(b"CREATE ROLE", drop=True) for _ in range(8)]
         makers = [asyncio.create_task(provider.issue(bench.intent(BARE))) for _ in range(8)]
-        await asyncio.sleep(0.1)
+        await fault_falls_after(0.1)
 
         async with asyncio.timeout(2):
             await provider.freeze(made.ref)

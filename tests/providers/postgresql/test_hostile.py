@@ -59,7 +59,7 @@ async def test_hostile_names_survive_quoting_everywhere(bench: Bench, name: str)
     found = await bench.provider.locate(name)
     listed = [one.handle for one in await bench.provider.inventory(name)]
     await bench.provider.freeze(made.ref)
-    await bench.provider.thaw(made.ref, bench.intent().expires_at)
+    await bench.thaw(made)
     await bench.provider.destroy(made.ref)
 
     bench.server.sql(f"DROP SCHEMA {schema} CASCADE", "shop")
@@ -122,7 +122,8 @@ async def test_a_role_that_owns_objects_is_quarantined_and_never_reassigned(benc
     made = await bench.issue({**SHOP, "schemas": schemas, "roles": ["team"], "may_own_objects": True})
     client = await bench.login(made)
     await client.execute(
-        "CREATE FUNCTION shop.trap() RETURNS text SECURITY DEFINER LANGUAGE sql AS 'SELECT current_user::text'"
+        "CREATE FUNCTION shop.trap() RETURNS text SECURITY DEFINER LANGUAGE sql"
+        " AS 'SELECT current_user::text'"
     )
 
     await bench.provider.destroy(made.ref)

@@ -31,7 +31,8 @@ async def test_a_role_is_born_with_an_end_and_a_limit(bench: Bench) -> None:
     made = await bench.issue({**bench.intent().template, "connection_limit": 3})
 
     row = await bench.root.fetchrow(
-        "SELECT rolvaliduntil > now() AS ends, rolvaliduntil < now() + interval '6 min' AS soon, rolconnlimit,"
+        "SELECT rolvaliduntil > now() AS ends, rolvaliduntil < now() + interval '6 min' AS soon,"
+        " rolconnlimit,"
         " rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication AS strong"
         " FROM pg_roles WHERE oid = $1",
         int(made.issued.target_id),
@@ -65,7 +66,7 @@ async def test_a_frozen_role_is_cut_and_thaws_with_a_new_password_only(bench: Be
     seen = await bench.provider.observe(made.ref)
     with pytest.raises(PostgresError):
         await bench.login(made)
-    thawed = await bench.provider.thaw(made.ref, bench.intent().expires_at)
+    thawed = await bench.thaw(made)
     with pytest.raises(PostgresError):
         await bench.login(made)
     made.issued = thawed

@@ -118,7 +118,8 @@ BEGIN
     END;
     IF NOT has_database_privilege(made, current_database(), 'CONNECT') THEN
       RAISE EXCEPTION 'CONNECT on database `%` cannot be granted', current_database() USING ERRCODE = 'SJ003',
-        HINT = format('GRANT CONNECT ON DATABASE %I TO %I WITH GRANT OPTION', current_database(), current_user);
+        HINT = format('GRANT CONNECT ON DATABASE %I TO %I WITH GRANT OPTION',
+          current_database(), current_user);
     END IF;
   END IF;
 {_GRANT_OBJECTS}{_CHECK_DEADLINE}
@@ -190,16 +191,20 @@ BEGIN
   END LOOP;
   IF NOT pg_has_role(current_user, who, 'USAGE') THEN
     EXECUTE format('GRANT %I TO CURRENT_USER', name) || CASE
-      WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET FALSE' ELSE '' END;
+      WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET FALSE'
+      ELSE '' END;
   END IF;
   SELECT EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = who
     AND d.deptype = 'o' AND d.classid <> 'pg_default_acl'::regclass) INTO owns;
   IF owns THEN
     FOR one IN
       SELECT format('REVOKE ALL ON %s FROM %I', CASE d.classid
-        WHEN 'pg_database'::regclass THEN (SELECT format('DATABASE %I', b.datname) FROM pg_database b WHERE b.oid = d.objid)
-        WHEN 'pg_namespace'::regclass THEN (SELECT format('SCHEMA %I', n.nspname) FROM pg_namespace n WHERE n.oid = d.objid)
-        ELSE (SELECT format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname)
+        WHEN 'pg_database'::regclass THEN
+          (SELECT format('DATABASE %I', b.datname) FROM pg_database b WHERE b.oid = d.objid)
+        WHEN 'pg_namespace'::regclass THEN
+          (SELECT format('SCHEMA %I', n.nspname) FROM pg_namespace n WHERE n.oid = d.objid)
+        ELSE (SELECT format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                n.nspname, c.relname)
               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = d.objid)
         END, name) AS statement
       FROM pg_shdepend d

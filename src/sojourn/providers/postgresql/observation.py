@@ -104,12 +104,10 @@ async def read(connection: Connection, oid: int | None, handle: str) -> Reading:
 
 async def observe(connection: Connection, ref: Ref, oid: int | None) -> Observation:
     """Ask until `CLEAN_READS` answers in a row agree that nothing lives, or one says otherwise."""
-    for count in range(1, CLEAN_READS + 1):
-        reading = await read(connection, oid, ref.handle)
-        if reading.presence not in (Presence.ABSENT, Presence.QUARANTINED):
-            break
-        if count < CLEAN_READS:
-            await asyncio.sleep(READ_GAP_SECONDS)
+    reading, count = await read(connection, oid, ref.handle), 1
+    while count < CLEAN_READS and reading.presence in (Presence.ABSENT, Presence.QUARANTINED):
+        await asyncio.sleep(READ_GAP_SECONDS)
+        reading, count = await read(connection, oid, ref.handle), count + 1
     key = "OID" if oid is not None else "name"
     method = f"pg_roles, pg_stat_activity and pg_prepared_xact by {key}, {count} reads"
     return Observation(reading.presence, method, _detail(reading, count))

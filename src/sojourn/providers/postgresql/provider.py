@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
 from sojourn.core.window import show
+from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Check, Found, Intent, Issued, Observation, Ref, RevocationClass
 from sojourn.providers.postgresql import blocks, removal
 from sojourn.providers.postgresql.admin import Admin, load_plan
@@ -36,14 +37,6 @@ _INVENTORY: Final = f"""
 SELECT r.oid, r.rolname, shobj_description(r.oid, 'pg_authid') AS mark FROM pg_roles r
 WHERE starts_with(r.rolname, $1) OR starts_with(shobj_description(r.oid, 'pg_authid'), '{MARK_PREFIX}' || $1)
 ORDER BY r.oid LIMIT {INVENTORY_LIMIT}"""
-
-
-class WallClock(Protocol):
-    """Tells the time as the rest of the system sees it."""
-
-    def now(self) -> datetime:
-        """The present instant, UTC."""
-        ...
 
 
 class PostgreSQL:
@@ -106,7 +99,7 @@ class PostgreSQL:
             await removal.bar(connection, oid, final=False)
             await removal.cut(connection, oid)
 
-    async def thaw(self, ref: Ref, expires_at: datetime) -> Issued:
+    async def thaw(self, ref: Ref, *, thaw_by: datetime, expires_at: datetime) -> Issued:
         """Let a frozen role log in again, with a new password, unless it is being destroyed."""
         async with one_call("thaw", self._config.issue_seconds + ISSUE_MARGIN_SECONDS) as call:
             secret = new_password()
@@ -116,7 +109,7 @@ class PostgreSQL:
                     raise TargetError("missing_object", f"there is no role `{ref.handle[:63]}`", sent=False)
                 plan: dict[str, object] = {"oid": str(oid), "expires_at": show(expires_at)}
                 plan["verifier"] = self._verifier(secret)
-                statement = await self._fenced(connection, blocks.THAW, plan, issue_by=expires_at)
+                statement = await self._fenced(connection, blocks.THAW, plan, issue_by=thaw_by)
                 call.sent = True
                 await connection.execute(statement)
                 name = await connection.fetchval("SELECT rolname FROM pg_roles WHERE oid = $1", oid)

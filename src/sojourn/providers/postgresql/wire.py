@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg
 
 from sojourn.core.secret import Secret
 

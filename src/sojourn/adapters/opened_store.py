@@ -1,0 +1,83 @@
+"""Open the store: migrate, check that commits are durable, and settle the epoch."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from sojourn.adapters import postgres_database, sql_reads, sql_work
+from sojourn.adapters.high_water import HighWater, is_behind
+from sojourn.adapters.migrations.upgrade import upgrade
+from sojourn.adapters.postgres_database import PostgresDatabase
+from sojourn.adapters.sql_database import Broken, Database, Rejected
+from sojourn.adapters.sql_store import SqlStore
+from sojourn.adapters.sqlite_database import MemoryDatabase, SqliteDatabase
+from sojourn.core.errors import Unavailable
+from sojourn.core.secret import Secret
+
+
+async def open_sqlite(path: Path, *, high_water: HighWater | None = None) -> SqlStore:
+    """The store in one file, for this process alone.
+
+    Raises:
+        Unavailable: code `store_locked`; another process uses it.
+        Refused: code `not_durable`.
+    """
+    return await opened(SqliteDatabase(path), high_water)
+
+
+async def open_postgres(dsn: Secret, *, high_water: HighWater | None = None) -> SqlStore:
+    """The store in a PostgreSQL that many nodes may share.
+
+    Raises:
+        Refused: code `not_durable`.
+        Invalid: code `bad_dsn`.
+    """
+    database = PostgresDatabase(dsn)
+    try:
+        await database.read(postgres_database.check_durable)
+    except BaseException:
+        await database.close()
+        raise
+    return await opened(database, high_water)
+
+
+async def open_memory() -> SqlStore:
+    """A store that lives as long as the process and needs no thread: for simulations."""
+    return await opened(MemoryDatabase(_empty_image()))
+
+
+@cache
+def _empty_image() -> bytes:
+    # Thousands of simulations begin with the same empty database; it is migrated once.
+    template = MemoryDatabase()
+    template.run(upgrade)
+    return template.image()
+
+
+async def opened(database: Database, high_water: HighWater | None = None) -> SqlStore:
+    """The store over `database`, migrated, in its epoch; the database is closed if that fails."""
+    try:
+        await database.write(upgrade)
+        epoch = await _settle_epoch(database, high_water)
+    except (Rejected, Broken) as error:
+        await database.close()
+        raise Unavailable(
+            "store_unavailable", f"the database cannot be brought up to date: {error}"
+        ) from error
+    except BaseException:
+        await database.close()
+        raise
+    return SqlStore(database, epoch=epoch, high_water=high_water)
+
+
+async def _settle_epoch(database: Database, high_water: HighWater | None) -> int:
+    """The epoch of the head, or a new one if the database is behind what was remembered."""
+    head = await database.read(sql_reads.head)
+    known = high_water.read() if high_water else None
+    if high_water is None or known is None or not is_behind(head, known):
+        return head.epoch
+    epoch = max(head.epoch, known.epoch) + 1
+    await database.write(lambda connection: sql_work.begin_epoch(connection, epoch))
+    high_water.raise_to(await database.read(sql_reads.head))
+    return epoch

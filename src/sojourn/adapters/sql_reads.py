@@ -1,0 +1,194 @@
+"""What the store reads, each a function over a connection that says what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Select, and_, func, or_, select
+
+from sojourn.adapters import sql_schema as schema
+from sojourn.adapters.sql_judge import key_hash
+from sojourn.adapters.sql_rows import row_of
+from sojourn.core.change import RevocationKind
+from sojourn.core.ids import SessionId, TargetId
+from sojourn.core.session import Session, State
+from sojourn.core.target import TargetState
+from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+
+R = TypeVar("R")
+
+_SESSION: Final = schema.session
+_LEASE: Final = schema.lease
+_BEAT: Final = schema.beat
+
+
+def docs(connection: Connection, kind: type[R], chosen: Select[Any]) -> list[R]:
+    """The rows whose `doc` the statement selects, in its order."""
+    return [row_of(kind, doc) for doc in connection.execute(chosen).scalars()]
+
+
+def head(connection: Connection) -> Head:
+    """The one row that orders everything."""
+    row = connection.execute(select(schema.head)).one()
+    return Head(row.epoch, row.journal_size, row.feed_n)
+
+
+def family(connection: Connection, root: SessionId) -> list[Session]:
+    """The session and its descendants: by depth, so that parents come first, then by id."""
+    below = select(schema.ancestor.c.descendant).where(schema.ancestor.c.ancestor == root)
+    chosen = select(_SESSION.c.doc).where(or_(_SESSION.c.id == root, _SESSION.c.id.in_(below)))
+    return docs(connection, Session, chosen.order_by(_SESSION.c.depth, _SESSION.c.id))
+
+
+def sessions(
+    connection: Connection, which: SessionFilter, after: SessionId | None, limit: int
+) -> list[Session]:
+    """At most `limit` sessions that fit, in the order of their ids, from the one following `after`."""
+    rules = [] if after is None else [_SESSION.c.id > after]
+    named = {
+        "client": which.client,
+        "owner": which.owner,
+        "charter": which.charter,
+        "task_ref": which.task_ref,
+    }
+    rules += [_SESSION.c[name] == value for name, value in named.items() if value is not None]
+    if which.states is not None:
+        rules.append(_SESSION.c.state.in_(sorted(state.value for state in which.states)))
+        if State.ENDED not in which.states:
+            rules.append(_SESSION.c.state != State.ENDED.value)  # lets the index of living sessions be used
+    return docs(
+        connection,
+        Session,
+        select(_SESSION.c.doc).where(and_(True, *rules)).order_by(_SESSION.c.id).limit(limit),
+    )
+
+
+def living_leases(connection: Connection, target: TargetId) -> int:
+    """How many leases of the target are not destroyed."""
+    chosen = (
+        select(func.count())
+        .select_from(_LEASE)
+        .where(_LEASE.c.target == target, _LEASE.c.state != "destroyed")
+    )
+    return int(connection.execute(chosen).scalar_one())
+
+
+def charter_doc(name: str, number: int | None) -> Select[Any]:
+    """The charter of that name and number, or its newest version."""
+    chosen = select(schema.charter.c.doc).where(schema.charter.c.name == name)
+    if number is not None:
+        return chosen.where(schema.charter.c.number == number)
+    return chosen.order_by(schema.charter.c.number.desc()).limit(1)
+
+
+def client_doc(name: str) -> Select[Any]:
+    """The client of that name that is not removed."""
+    return select(schema.client.c.doc).where(
+        schema.client.c.name == name, schema.client.c.removed_at.is_(None)
+    )
+
+
+def target_doc(name: str) -> Select[Any]:
+    """The target of that name that is not removed."""
+    table = schema.target
+    return select(table.c.doc).where(table.c.name == name, table.c.state != TargetState.REMOVED.value)
+
+
+def mark(connection: Connection, kind: str, key: str, now: datetime) -> str | None:
+    """The value of the mark, if it has not expired by `now`."""
+    table = schema.mark
+    chosen = select(table.c.value).where(table.c.key_hash == key_hash(kind, key), table.c.expires_at > now)
+    return connection.execute(chosen).scalar_one_or_none()
+
+
+def overdue(connection: Connection, now: datetime, beats_until: datetime, limit: int) -> list[Overdue]:
+    """Sessions that time may have ended: by their deadline first, then by silence; at most `limit`."""
+    last = select(_SESSION.c.id, _BEAT.c.last).join_from(
+        _SESSION, _BEAT, _BEAT.c.session == _SESSION.c.id, isouter=True
+    )
+    due = last.where(_SESSION.c.due_at <= now).order_by(_SESSION.c.due_at).limit(limit)
+    silent = (
+        select(_SESSION.c.id, _BEAT.c.last)
+        .join_from(_BEAT, _SESSION, _BEAT.c.session == _SESSION.c.id)
+        .where(_BEAT.c.missed_at <= beats_until, _SESSION.c.state == State.ACTIVE.value)
+        .order_by(_BEAT.c.missed_at)
+        .limit(limit)
+    )
+    found = {row.id: row.last for chosen in (due, silent) for row in connection.execute(chosen)}
+    return [Overdue(session, beaten) for session, beaten in list(found.items())[:limit]]
+
+
+def feed(connection: Connection, after: Mark | None, limit: int) -> FeedPage:
+    """The entries after the mark, at most `limit`; all of them when the mark cannot be followed."""
+    row = connection.execute(select(schema.head)).one()
+    now = Mark(row.epoch, row.feed_n)
+    follows = after is not None and after.epoch == row.epoch and row.forgotten_n <= after.n <= row.feed_n
+    table = schema.revocation
+    # Entries that landed since the head was read belong to the next page.
+    chosen = select(table).where(table.c.n <= row.feed_n).order_by(table.c.n)
+    if after is None or not follows:
+        return FeedPage(now, _entries(connection, chosen), snapshot=True)
+    entries = _entries(connection, chosen.where(table.c.n > after.n).limit(limit))
+    reached = Mark(row.epoch, entries[-1].n) if len(entries) == limit else now
+    return FeedPage(reached, entries, snapshot=False)
+
+
+def _entries(connection: Connection, chosen: Select[Any]) -> tuple[FeedEntry, ...]:
+    return tuple(
+        FeedEntry(row.n, RevocationKind(row.kind), row.id, row.min_generation)
+        for row in connection.execute(chosen)
+    )
+
+
+def journal(connection: Connection, chosen: Select[Any]) -> list[JournalEntry]:
+    """The leaves that the statement selects."""
+    return [JournalEntry(index, leaf) for index, leaf in connection.execute(chosen)]
+
+
+def leaves_from(first: int, limit: int) -> Select[Any]:
+    """Leaves in the order of the journal."""
+    table = schema.fact
+    return (
+        select(table.c.index, table.c.leaf).where(table.c.index >= first).order_by(table.c.index).limit(limit)
+    )
+
+
+def leaves_of(session: SessionId) -> Select[Any]:
+    """The leaves of one session in the order of their numbers."""
+    table = schema.fact
+    return select(table.c.index, table.c.leaf).where(table.c.session == session).order_by(table.c.number)
+
+
+def tiles(connection: Connection, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+    """The stored tiles among `keys`."""
+    table = schema.tile
+    by_level: dict[int, list[int]] = {}
+    for level, index in keys:
+        by_level.setdefault(level, []).append(index)
+    found: dict[tuple[int, int], bytes] = {}
+    for level, indices in by_level.items():
+        chosen = select(table).where(table.c.level == level, table.c.index.in_(indices))
+        found.update({(level, index): hashes for _, index, hashes in connection.execute(chosen)})
+    return found
+
+
+def checkpoint(connection: Connection) -> tuple[int, str] | None:
+    """The newest checkpoint and its size."""
+    table = schema.checkpoint
+    row = connection.execute(select(table).order_by(table.c.size.desc()).limit(1)).first()
+    return None if row is None else (row.size, row.note)
+
+
+def leases_of(session: SessionId) -> Select[Any]:
+    """The leases of a session in the order of their ids."""
+    return select(_LEASE.c.doc).where(_LEASE.c.session == session).order_by(_LEASE.c.id)
+
+
+def earliest_errand(connection: Connection) -> datetime | None:
+    """When the first errand that nobody holds is due."""
+    table = schema.errand
+    chosen = select(func.min(table.c.run_at)).where(table.c.held_by.is_(None))
+    found: datetime | None = connection.execute(chosen).scalar_one()
+    return found

@@ -1,0 +1,84 @@
+"""How a core row lies in its table: its columns, its `doc`, and the row read back.
+
+The same columns are written by the store and expected by the replay check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar, assert_never, cast
+
+from sojourn.adapters.codec import decode, from_bytes, plain, to_bytes
+from sojourn.core.charter import Charter
+from sojourn.core.client import Client
+from sojourn.core.deadlines import next_due
+from sojourn.core.lease import Lease
+from sojourn.core.record import Row, RowKind
+from sojourn.core.session import Session
+from sojourn.core.target import Target
+
+R = TypeVar("R")
+Columns = dict[str, Any]
+
+# What an update may set. The other columns are indexed and never change: not naming them
+# spares the index work.
+CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
+    RowKind.SESSION: ("version", "state", "reason", "due_at", "facts", "doc"),
+    RowKind.LEASE: ("version", "state", "doc"),
+    RowKind.CLIENT: ("version", "name", "removed_at", "doc"),
+    RowKind.CHARTER: ("version", "doc"),
+    RowKind.TARGET: ("version", "name", "state", "doc"),
+}
+
+
+def columns_of(kind: RowKind, row: Row) -> Columns:
+    """Every column of the row, but for the count of a session's facts."""
+    columns = _indexed(kind, row)
+    return {"id": row.id, "version": row.version, "doc": to_bytes(plain(row)).decode(), **columns}
+
+
+def _indexed(kind: RowKind, row: Row) -> Columns:
+    match kind:
+        case RowKind.SESSION:
+            return _session_columns(cast("Session", row))
+        case RowKind.LEASE:
+            lease = cast("Lease", row)
+            return {
+                "state": lease.state.value,
+                "session": lease.session,
+                "target": lease.target,
+                "handle": lease.handle,
+            }
+        case RowKind.CLIENT:
+            client = cast("Client", row)
+            return {"name": client.name, "removed_at": client.removed_at}
+        case RowKind.CHARTER:
+            charter = cast("Charter", row)
+            return {"name": charter.name, "number": charter.number}
+        case RowKind.TARGET:
+            target = cast("Target", row)
+            return {"name": target.name, "state": target.state.value}
+        case _:
+            assert_never(kind)
+
+
+def _session_columns(session: Session) -> Columns:
+    return {
+        "state": session.state.value,
+        "client": session.client,
+        "owner": session.owner,
+        "charter": session.charter,
+        "task_ref": session.task.ref,
+        "depth": len(session.ancestors),
+        "reason": session.cause.reason.value if session.cause else None,
+        "due_at": next_due(session),
+    }
+
+
+def row_of(kind: type[R], doc: str) -> R:
+    """The row out of its `doc`.
+
+    Raises:
+        Invalid: code `bad_record`; it was not written by us.
+    """
+    return decode(kind, from_bytes(doc))

@@ -1,0 +1,218 @@
+"""The Store on SQLite and PostgreSQL: every call, one line to where its SQL stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, select
+
+from sojourn.adapters import sql_reads as reads
+from sojourn.adapters import sql_schema as schema
+from sojourn.adapters import sql_work as work
+from sojourn.adapters.commit_group import CommitGroup
+from sojourn.adapters.high_water import HighWater
+from sojourn.adapters.replay_check import differences
+from sojourn.adapters.sql_database import Broken, Database, Rejected
+from sojourn.adapters.sql_writes import Outcome, land
+from sojourn.core.change import Change, Errand
+from sojourn.core.charter import Charter
+from sojourn.core.client import Client
+from sojourn.core.errors import Conflict, Unavailable
+from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.lease import Lease
+from sojourn.core.session import Session
+from sojourn.core.target import Target
+from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+
+R = TypeVar("R")
+
+
+class SqlStore:
+    """The `Store` of ports/store.py over one database. Made by `opened_store.py`."""
+
+    def __init__(self, database: Database, *, epoch: int, high_water: HighWater | None = None) -> None:
+        self._database = database
+        self._epoch = epoch
+        self._high_water = high_water
+        self._group = CommitGroup(self._land)
+
+    async def commit(self, change: Change) -> Head:
+        """Write `change` together with what others write now."""
+        return await self._group.submit(change)
+
+    async def _land(self, changes: Sequence[Change]) -> list[Outcome]:
+        return await self._database.write(lambda connection: land(connection, changes, epoch=self._epoch))
+
+    async def _write(self, call: Callable[[Any], R]) -> R:
+        try:
+            return await self._database.write(call)
+        except Rejected as error:
+            raise Conflict("stale", "another node wrote this first") from error
+        except Broken as error:
+            raise Unavailable("store_unavailable", f"the disk failed: {error}") from error
+
+    async def _read(self, call: Callable[[Any], R]) -> R:
+        try:
+            return await self._database.read(call)
+        except (Rejected, Broken) as error:
+            raise Unavailable("store_unavailable", f"the database cannot be read: {error}") from error
+
+    async def _rows(self, kind: type[R], chosen: Select[Any]) -> list[R]:
+        return await self._read(lambda connection: reads.docs(connection, kind, chosen))
+
+    async def _row(self, kind: type[R], chosen: Select[Any]) -> R | None:
+        found = await self._rows(kind, chosen)
+        return found[0] if found else None
+
+    async def head(self) -> Head:
+        """The row that orders everything."""
+        return await self._read(reads.head)
+
+    # -- state -------------------------------------------------------------------------
+    async def session(self, session: SessionId) -> Session | None:
+        """The session of that id."""
+        return await self._row(Session, select(schema.session.c.doc).where(schema.session.c.id == session))
+
+    async def family(self, root: SessionId) -> Sequence[Session]:
+        """The session and its descendants, root first, parents before children."""
+        return await self._read(lambda connection: reads.family(connection, root))
+
+    async def sessions(
+        self, which: SessionFilter, *, after: SessionId | None, limit: int
+    ) -> Sequence[Session]:
+        """Sessions in the order of their ids, from the one following `after`."""
+        return await self._read(lambda connection: reads.sessions(connection, which, after, limit))
+
+    async def lease(self, lease: LeaseId) -> Lease | None:
+        """The lease of that id."""
+        return await self._row(Lease, select(schema.lease.c.doc).where(schema.lease.c.id == lease))
+
+    async def leases(self, session: SessionId) -> Sequence[Lease]:
+        """The leases of a session, in the order of their ids."""
+        return await self._rows(Lease, reads.leases_of(session))
+
+    async def living_leases(self, target: TargetId) -> int:
+        """How many leases of the target are not destroyed."""
+        return await self._read(lambda connection: reads.living_leases(connection, target))
+
+    async def client(self, client: ClientId) -> Client | None:
+        """The client of that id, removed or not."""
+        return await self._row(Client, select(schema.client.c.doc).where(schema.client.c.id == client))
+
+    async def client_named(self, name: str) -> Client | None:
+        """The client of that name that is not removed."""
+        return await self._row(Client, reads.client_doc(name))
+
+    async def clients(self) -> Sequence[Client]:
+        """Every client, removed or not, in the order of their ids."""
+        return await self._rows(Client, select(schema.client.c.doc).order_by(schema.client.c.id))
+
+    async def charter(self, name: str, number: int | None = None) -> Charter | None:
+        """A charter; without `number` its newest version."""
+        return await self._row(Charter, reads.charter_doc(name, number))
+
+    async def charters(self) -> Sequence[Charter]:
+        """Every version of every charter, by name and number."""
+        table = schema.charter
+        return await self._rows(Charter, select(table.c.doc).order_by(table.c.name, table.c.number))
+
+    async def target_named(self, name: str) -> Target | None:
+        """The target of that name that is not removed."""
+        return await self._row(Target, reads.target_doc(name))
+
+    async def target(self, target: TargetId) -> Target | None:
+        """The target of that id, removed or not."""
+        return await self._row(Target, select(schema.target.c.doc).where(schema.target.c.id == target))
+
+    async def targets(self) -> Sequence[Target]:
+        """Every target, removed or not, in the order of their ids."""
+        return await self._rows(Target, select(schema.target.c.doc).order_by(schema.target.c.id))
+
+    # -- working tables ----------------------------------------------------------------
+    async def mark(self, kind: str, key: str, now: datetime) -> str | None:
+        """The value of a one-time mark that has not expired, or None."""
+        return await self._read(lambda connection: reads.mark(connection, kind, key, now))
+
+    async def sealed(self, name: str) -> bytes | None:
+        """The ciphertext kept under `name`."""
+        chosen = select(schema.sealed.c.ciphertext).where(schema.sealed.c.name == name)
+        return await self._read(lambda connection: connection.execute(chosen).scalar_one_or_none())
+
+    async def note_beats(self, beats: Collection[tuple[SessionId, datetime, datetime | None]]) -> None:
+        """Record beats; an older one never replaces a newer one."""
+        if beats:
+            await self._write(lambda connection: work.note_beats(connection, beats))
+
+    async def last_beat(self, session: SessionId) -> datetime | None:
+        """When the session was last heard of, as far as it is written down."""
+        chosen = select(schema.beat.c.last).where(schema.beat.c.session == session)
+        return await self._read(lambda connection: connection.execute(chosen).scalar_one_or_none())
+
+    async def overdue(self, now: datetime, *, beats_until: datetime, limit: int) -> Sequence[Overdue]:
+        """Sessions that time may have ended."""
+        return await self._read(lambda connection: reads.overdue(connection, now, beats_until, limit))
+
+    async def forget_expired(self, now: datetime) -> int:
+        """Delete marks and revocations that can concern nothing any more."""
+        return await self._write(lambda connection: work.forget_expired(connection, now))
+
+    # -- errands -----------------------------------------------------------------------
+    async def claim(
+        self, holder: str, now: datetime, *, hold: timedelta, limit: int, without: Collection[TargetId] = ()
+    ) -> Sequence[Errand]:
+        """Hold due errands for `hold`, oldest first; `attempts` counts this one."""
+        return await self._write(
+            lambda connection: work.claim(connection, holder, now, hold=hold, limit=limit, without=without)
+        )
+
+    async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
+        """Give an errand back; false if `holder` no longer holds it."""
+        return await self._write(lambda connection: work.postpone(connection, errand, holder, run_at, error))
+
+    async def next_errand_at(self) -> datetime | None:
+        """When the earliest errand that nobody holds is due."""
+        return await self._read(reads.earliest_errand)
+
+    # -- feed and journal --------------------------------------------------------------
+    async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
+        """Every revocation after the mark; a snapshot, whatever its size, when it cannot be followed."""
+        return await self._read(lambda connection: reads.feed(connection, after, limit))
+
+    async def journal(self, first: int, *, limit: int) -> Sequence[JournalEntry]:
+        """Leaves from `first`."""
+        return await self._read(lambda connection: reads.journal(connection, reads.leaves_from(first, limit)))
+
+    async def session_journal(self, session: SessionId) -> Sequence[JournalEntry]:
+        """The leaves of one session, in the order of their numbers."""
+        return await self._read(lambda connection: reads.journal(connection, reads.leaves_of(session)))
+
+    async def tiles(self, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """Stored tile hashes by (level, index)."""
+        return await self._read(lambda connection: reads.tiles(connection, keys))
+
+    async def seal(self, size: int, tiles: dict[tuple[int, int], bytes], checkpoint: str) -> None:
+        """Record tiles and the signed checkpoint of `size`, then the high-water mark beside the keys."""
+        await self._write(
+            lambda connection: work.seal(connection, size, tiles, checkpoint, epoch=self._epoch)
+        )
+        if self._high_water is not None:
+            await asyncio.to_thread(self._high_water.raise_to, await self.head())
+
+    async def checkpoint(self) -> tuple[int, str] | None:
+        """The newest signed checkpoint and its size."""
+        return await self._read(reads.checkpoint)
+
+    async def replay_differences(self) -> list[str]:
+        """Where the state tables differ from what the journal rebuilds; empty when they agree.
+
+        Beyond the port: for tests, `doctor` and restores. It reads everything.
+        """
+        return await self._database.snapshot(differences)
+
+    async def close(self) -> None:
+        """Finish the batch in hand, answer the rest with `Unavailable`, and close the database."""
+        await self._group.close()
+        await self._database.close()

@@ -1,0 +1,135 @@
+"""Writes to the working tables, outside the order of commits: errands, beats, marks, tiles.
+
+Nothing here is a fact. Each function is one short transaction of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text, update
+
+from sojourn.adapters import sql_schema as schema
+from sojourn.adapters.sql_writes import upsert
+from sojourn.core.change import Errand, ErrandKind
+from sojourn.core.errors import Conflict, Unavailable
+from sojourn.core.ids import ErrandId, SessionId, TargetId
+from sojourn.core.session import State
+
+_ERRAND: Final = schema.errand
+
+Beat = tuple[SessionId, datetime, datetime | None]
+
+
+def claim(
+    connection: Connection,
+    holder: str,
+    now: datetime,
+    *,
+    hold: timedelta,
+    limit: int,
+    without: Collection[TargetId],
+) -> list[Errand]:
+    """Hold due errands, oldest first; what another holder holds, or is taking, is skipped."""
+    table = _ERRAND
+    due = (
+        select(table.c.id)
+        .where(table.c.run_at <= now, or_(table.c.held_until.is_(None), table.c.held_until <= now))
+        .where(table.c.target.not_in(sorted(without)))
+        .order_by(table.c.run_at, table.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    taken = (
+        update(table)
+        .where(table.c.id.in_(select(due.c.id)))
+        .values(held_by=holder, held_until=now + hold, attempts=table.c.attempts + 1)
+        .returning(table)
+    )
+    rows = sorted(connection.execute(taken), key=lambda row: (row.run_at, row.id))
+    return [
+        Errand(row.id, ErrandKind(row.kind), row.lease, row.session, row.target, row.run_at, row.attempts)
+        for row in rows
+    ]
+
+
+def postpone(connection: Connection, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
+    """Give an errand back; nothing happens, and false is said, if `holder` no longer holds it."""
+    given = (
+        update(_ERRAND)
+        .where(_ERRAND.c.id == errand, _ERRAND.c.held_by == holder)
+        .values(held_by=None, held_until=None, run_at=run_at, error=error)
+    )
+    return connection.execute(given).rowcount == 1
+
+
+def note_beats(connection: Connection, beats: Collection[Beat]) -> None:
+    """Record beats; an older one never replaces a newer one, whichever node saw it."""
+    ordered = sorted(_newest(beats), key=lambda beat: beat[0])
+    rows = [{"session": session, "last": last, "missed_at": missed} for session, last, missed in ordered]
+    if rows:
+        connection.execute(upsert(connection, schema.beat, "session", newer="last"), rows)
+
+
+def _newest(beats: Collection[Beat]) -> list[Beat]:
+    newest: dict[SessionId, Beat] = {}
+    for beat in beats:
+        if beat[0] not in newest or newest[beat[0]][1] <= beat[1]:
+            newest[beat[0]] = beat
+    return list(newest.values())
+
+
+def forget_expired(connection: Connection, now: datetime) -> int:
+    """Delete marks and revocations that can concern nothing any more; how many there were.
+
+    The head remembers the last number forgotten, so that a mark before it gets a snapshot.
+    """
+    marks = connection.execute(delete(schema.mark).where(schema.mark.c.expires_at <= now)).rowcount
+    ended = select(schema.session.c.id).where(schema.session.c.state == State.ENDED.value)
+    connection.execute(delete(schema.beat).where(schema.beat.c.session.in_(ended)))
+    table = schema.revocation
+    last = connection.execute(select(func.max(table.c.n)).where(table.c.keep_until <= now)).scalar_one()
+    if last is None:
+        return marks
+    gone = connection.execute(delete(table).where(table.c.keep_until <= now, table.c.n <= last)).rowcount
+    connection.execute(_FORGOT, {"last": last})
+    return marks + gone
+
+
+def seal(
+    connection: Connection, size: int, tiles: Mapping[tuple[int, int], bytes], note: str, *, epoch: int
+) -> None:
+    """Record tiles and the checkpoint of `size`.
+
+    Raises:
+        Conflict: code `stale`; a checkpoint of this size or a later one exists.
+        Unavailable: code `fenced`.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE checkpoint IN EXCLUSIVE MODE"))
+    if connection.execute(select(schema.head.c.epoch)).scalar_one() != epoch:
+        raise Unavailable("fenced", f"epoch {epoch} is over; another node or a restore has begun a later one")
+    latest = connection.execute(select(func.max(schema.checkpoint.c.size))).scalar_one()
+    if latest is not None and latest >= size:
+        raise Conflict("stale", f"a checkpoint of size {latest} exists, not older than {size}")
+    rows = [
+        {"level": level, "index": index, "hashes": hashes} for (level, index), hashes in sorted(tiles.items())
+    ]
+    if rows:
+        connection.execute(upsert(connection, schema.tile, "level", "index"), rows)
+    connection.execute(insert(schema.checkpoint), {"size": size, "note": note})
+
+
+def begin_epoch(connection: Connection, epoch: int) -> None:
+    """Let `epoch` begin: every node of an earlier one is fenced, every older token refused."""
+    connection.execute(update(schema.head).where(schema.head.c.epoch < epoch).values(epoch=epoch))
+
+
+_FORGOT: Final = (
+    update(schema.head)
+    .where(schema.head.c.forgotten_n < bindparam("last"))
+    .values(forgotten_n=bindparam("last"))
+)

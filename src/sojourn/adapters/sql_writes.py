@@ -1,0 +1,190 @@
+"""Land a batch of Changes in one transaction: judge, write rows, and the head last.
+
+The head row is updated `WHERE epoch = mine` after everything that needs no number, and its
+lock is held to the commit: indices and feed numbers follow the order of commits, without
+gaps, and a node of an earlier epoch is fenced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sojourn.adapters import sql_schema as schema
+from sojourn.adapters.journal_leaf import leaf_hash, leaf_of
+from sojourn.adapters.sql_batch import Batch, Bodies, bodies_of, build
+from sojourn.adapters.sql_judge import LOCK_ORDER, Stored, look, thin, verdict
+from sojourn.adapters.sql_rows import CHANGING, Columns
+from sojourn.core.change import Change
+from sojourn.core.errors import SojournError, Unavailable
+from sojourn.core.record import RowKind
+from sojourn.ports.store import Head
+
+
+class Later(Enum):
+    """The Change was not judged: it belongs in the next batch."""
+
+    POSTPONED = "postponed"
+
+
+Outcome = Head | SojournError | Later
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    at: int  # its place in the batch
+    change: Change
+    bodies: Bodies
+
+
+def land(connection: Connection, changes: Sequence[Change], *, epoch: int) -> list[Outcome]:
+    """Write what can land; for each Change the head after it, its refusal, or `Later`.
+
+    Raises:
+        Unavailable: code `fenced`; another epoch has begun, and nothing was written.
+    """
+    outcomes: list[Outcome] = [Later.POSTPONED] * len(changes)
+    taken = [_Candidate(at, changes[at], []) for at, free in enumerate(thin(changes)) if free]
+    stored = look(connection, (candidate.change for candidate in taken))
+    sound = [fit for candidate in taken if (fit := _judged(candidate, stored, outcomes))]
+    batch = build(((candidate.change, candidate.bodies) for candidate in sound), stored.facts)
+    for candidate, head in zip(sound, _write(connection, batch, epoch), strict=True):
+        outcomes[candidate.at] = head
+    return outcomes
+
+
+def _judged(candidate: _Candidate, stored: Stored, outcomes: list[Outcome]) -> _Candidate | None:
+    refusal = verdict(candidate.change, stored)
+    if refusal is None:
+        try:
+            return _Candidate(candidate.at, candidate.change, bodies_of(candidate.change))
+        except SojournError as error:
+            refusal = error
+    outcomes[candidate.at] = refusal
+    return None
+
+
+def _write(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
+    recounted = batch.recount()
+    for kind in LOCK_ORDER:
+        _run(connection, insert(schema.STATE_TABLES[kind]), batch.inserts[kind])
+        if kind in _BETWEEN:
+            _run(connection, _BETWEEN[kind], batch.between[kind])
+        _run(connection, _UPDATES[kind], [_keyed(columns) for columns in batch.updates[kind]])
+    _run(connection, _RECOUNT, recounted)
+    _run(connection, insert(schema.ancestor), batch.ancestors)
+    _run(connection, _FORGET_BEAT, batch.ended)
+    _run(connection, _SPEND, batch.spend)
+    _run(connection, insert(schema.mark), batch.once)
+    _run(connection, _DONE, batch.done)
+    _run(connection, insert(schema.errand), batch.errands)
+    _run(connection, upsert(connection, schema.sealed, "name"), batch.sealed)
+    return _order(connection, batch, epoch)
+
+
+def _order(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
+    size, feed_n = advance(connection, epoch, facts=len(batch.facts), revocations=len(batch.revocations))
+    first, feed = size - len(batch.facts), feed_n - len(batch.revocations)
+    _run(
+        connection,
+        insert(schema.fact),
+        [_leaf(placed, index) for index, placed in enumerate(batch.facts, first)],
+    )
+    _run(
+        connection,
+        insert(schema.revocation),
+        [
+            {
+                "n": n,
+                "kind": revocation.kind.value,
+                "id": revocation.id,
+                "min_generation": revocation.min_generation,
+                "keep_until": revocation.keep_until,
+            }
+            for n, revocation in enumerate(batch.revocations, feed + 1)
+        ],
+    )
+    return [Head(epoch, first + facts, feed + revocations) for facts, revocations in batch.counts]
+
+
+def advance(connection: Connection, epoch: int, *, facts: int, revocations: int) -> tuple[int, int]:
+    """Move the head, holding its lock to the commit; the journal's size and feed number after.
+
+    Raises:
+        Unavailable: code `fenced`.
+    """
+    moved = connection.execute(_ADVANCE, {"mine": epoch, "facts": facts, "revocations": revocations}).first()
+    if moved is None:
+        raise Unavailable("fenced", f"epoch {epoch} is over; another node or a restore has begun a later one")
+    return moved.journal_size, moved.feed_n
+
+
+def upsert(connection: Connection, table: Table, *key: str, newer: str | None = None) -> Any:
+    """Insert rows; a row whose key exists gets the new values, unless its `newer` column is ahead."""
+    build_insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    new = build_insert(table)
+    changed = {column.name: new.excluded[column.name] for column in table.c if column.name not in key}
+    where = None if newer is None else new.excluded[newer] >= table.c[newer]
+    return new.on_conflict_do_update(index_elements=list(key), set_=changed, where=where)
+
+
+def _leaf(placed: Any, index: int) -> Columns:
+    leaf = leaf_of(placed, index)
+    return {
+        "index": index,
+        "session": placed.fact.session,
+        "number": placed.number,
+        "kind": placed.fact.kind.value,
+        "leaf": leaf,
+        "leaf_hash": leaf_hash(leaf),
+    }
+
+
+def _run(connection: Connection, statement: Executable, rows: list[Columns]) -> None:
+    """Execute for all rows at once; for none, nothing is sent."""
+    if rows:
+        connection.execute(statement, rows)
+
+
+def _keyed(columns: Columns) -> Columns:
+    return {f"new_{name}" if name != "id" else "key": value for name, value in columns.items()}
+
+
+def _update_of(kind: RowKind) -> Executable:
+    table = schema.STATE_TABLES[kind]
+    values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in CHANGING[kind]}
+    return update(table).where(table.c.id == bindparam("key")).values(values)
+
+
+def _between_of(*names: str, kind: RowKind) -> Executable:
+    table = schema.STATE_TABLES[kind]
+    return (
+        update(table).where(table.c.id == bindparam("key")).values({n: bindparam(f"new_{n}") for n in names})
+    )
+
+
+_UPDATES: Final = {kind: _update_of(kind) for kind in RowKind}
+_BETWEEN: Final = {
+    RowKind.SESSION: _between_of("state", "reason", kind=RowKind.SESSION),
+    RowKind.LEASE: _between_of("state", kind=RowKind.LEASE),
+}
+_RECOUNT: Final = (
+    update(schema.session).where(schema.session.c.id == bindparam("key")).values(facts=bindparam("new_facts"))
+)
+_FORGET_BEAT: Final = delete(schema.beat).where(schema.beat.c.session == bindparam("key"))
+_SPEND: Final = delete(schema.mark).where(schema.mark.c.key_hash == bindparam("hash"))
+_DONE: Final = delete(schema.errand).where(schema.errand.c.id == bindparam("key"))
+_ADVANCE: Final = (
+    update(schema.head)
+    .where(schema.head.c.epoch == bindparam("mine"))
+    .values(
+        journal_size=schema.head.c.journal_size + bindparam("facts"),
+        feed_n=schema.head.c.feed_n + bindparam("revocations"),
+    )
+    .returning(schema.head.c.journal_size, schema.head.c.feed_n)
+)

@@ -1,0 +1,17 @@
+"""The one list of built-in attestors and providers; nothing is found by scanning.
+
+A configured name that is not in it is an error at start, not at first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+ATTESTORS: Final[Mapping[str, str]] = {
+    "private_key_jwt": "sojourn.attestors.signed_jwt:SignedJwt",
+}
+
+PROVIDERS: Final[Mapping[str, str]] = {
+    "postgresql": "sojourn.providers.postgresql:PostgreSQL",
+}

@@ -1,0 +1,145 @@
+"""`sojourn client …` and `sojourn login`: keys are made here, only their public half is sent."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from cyclopts import App, Parameter
+
+from sojourn.cli.calling import caller_of, guarded, name_in_path, profile_of
+from sojourn.cli.exits import Exit
+from sojourn.cli.manage import AsJson
+from sojourn.cli.manage import Profile as Chosen
+from sojourn.cli.output import show_json, show_table
+from sojourn.client.caller import send_json
+from sojourn.client.clock import EdgeClock
+from sojourn.client.jsonfacts import members, text, text_or_none
+from sojourn.client.profile import Profile, profile_path, save_profile
+from sojourn.client.signing import Es256Key, sign_proof
+from sojourn.client.transport import Transport
+from sojourn.core.errors import Conflict, Invalid
+
+app = App(name="client", help="Who may ask: workloads, guards and operators.")
+
+
+@app.command
+def add(
+    name: str,
+    /,
+    *,
+    owner: str,
+    role: Literal["workload", "guard", "operator"] = "workload",
+    audience: Annotated[str | None, Parameter(help="For a guard: the API it stands before.")] = None,
+    out: Annotated[
+        Path | None, Parameter(help="Where the profile goes; default: the profile folder.")
+    ] = None,
+    profile: Chosen = None,
+    as_json: AsJson = False,
+) -> int:
+    """Register a client: makes its key here and writes its 0600 profile."""
+
+    def work() -> int:
+        mine, key = profile_of(profile), Es256Key.generate()
+        path = out or profile_path(role, os.environ)
+        _refuse_to_overwrite(path)
+        body = {"name": name, "role": role, "owner": owner, "jwk": dict(key.public_jwk)}
+        body |= {"audience": audience} if audience else {}
+        answer = caller_of(profile).ask("POST", "/v1/clients", body).json()
+        client = text_or_none(answer, "id") or text(answer, "client_id")
+        save_profile(path, Profile(mine.issuer, client, name, role, key, mine.log_vkey))
+        if as_json:
+            show_json({"client": answer, "profile": str(path)})
+        else:
+            print(f"{role} {name} is {client}; its profile is {path}")
+        return Exit.OK
+
+    return guarded(work, as_json=as_json)
+
+
+@app.command(name="ls")
+def list_clients(*, profile: Chosen = None, as_json: AsJson = False) -> int:
+    """List the clients."""
+
+    def work() -> int:
+        answer = caller_of(profile).ask("GET", "/v1/clients").json()
+        if as_json:
+            show_json(answer)
+            return Exit.OK
+        rows = (
+            (c.get("id"), c.get("name"), c.get("role"), c.get("owner")) for c in members(answer, "clients")
+        )
+        show_table(("CLIENT", "NAME", "ROLE", "OWNER"), rows)
+        return Exit.OK
+
+    return guarded(work, as_json=as_json)
+
+
+@app.command
+def rm(client: str, /, *, profile: Chosen = None, as_json: AsJson = False) -> int:
+    """Remove a client; its sessions end."""
+
+    def work() -> int:
+        answer = caller_of(profile).ask("DELETE", f"/v1/clients/{name_in_path(client)}").json()
+        if as_json:
+            show_json(answer)
+        else:
+            print(f"client {client} is removed; its sessions end")
+        return Exit.OK
+
+    return guarded(work, as_json=as_json)
+
+
+def login(
+    link: Annotated[
+        str | None, Parameter(help="The one-time link; without it, read from standard input.")
+    ] = None,
+    /,
+    *,
+    name: str | None = None,
+    out: Path | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """Become an operator: makes a key here and spends the one-time link for it."""
+
+    def work() -> int:
+        issuer, secret = split_link(link or input())
+        path = out or profile_path("operator", os.environ)
+        key, transport = Es256Key.generate(), Transport(issuer)
+        told = transport.send("GET", "/.well-known/sojourn", {}).json()
+        body = {"link": secret, "jwk": dict(key.public_jwk), **({"name": name} if name else {})}
+        jti, now = secrets.token_urlsafe(16), EdgeClock().now()
+        proof = sign_proof(key, "POST", transport.url("/v1/login"), now, jti=jti)
+        answer = send_json(transport, "POST", "/v1/login", body, headers={"DPoP": proof}).json()
+        client, called = text(answer, "client_id"), text(answer, "name")
+        vkey = text_or_none(told, "log_vkey")
+        save_profile(path, Profile(text(answer, "issuer"), client, called, "operator", key, vkey))
+        if as_json:
+            show_json({"client_id": client, "name": called, "profile": str(path), "log_vkey": vkey})
+        else:
+            print(f"operator {called} is {client}; the profile is {path}")
+        return Exit.OK
+
+    return guarded(work, as_json=as_json)
+
+
+def split_link(link: str) -> tuple[str, str]:
+    """The server's address and the one-time secret in `https://…/login#SECRET` (or `?link=SECRET`).
+
+    Raises:
+        Invalid: code `usage_link`.
+    """
+    parts = urlsplit(link.strip())
+    secret = parts.fragment or next(iter(parse_qs(parts.query).get("link", ())), "")
+    path = parts.path.removesuffix("/").removesuffix("/login").removesuffix("/v1")
+    if not (parts.scheme and parts.netloc and secret):
+        raise Invalid("usage_link", "expected a link such as `http://127.0.0.1:8787/login#…`")
+    return f"{parts.scheme}://{parts.netloc}{path}", secret
+
+
+def _refuse_to_overwrite(path: Path) -> None:
+    if path.exists():
+        raise Conflict("profile_exists", f"`{path}` holds a key already; choose another place with `--out`")

@@ -1,0 +1,57 @@
+"""`sojourn serve` and `sojourn dev`: the only commands that need `sojourn[server]`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Protocol, cast
+
+from cyclopts import Parameter
+
+from sojourn.cli.calling import guarded
+from sojourn.core.errors import Invalid
+
+
+class Wiring(Protocol):
+    """What this file needs of `sojourn.wiring`; both return when the server has stopped."""
+
+    def serve(self, config: Path) -> int:
+        """Serve as the file `config` says."""
+        ...
+
+    def dev(self, state: Path, *, port: int, profile_folder: Path) -> int:
+        """Serve on loopback with embedded SQLite in `state`.
+
+        Writes a demo workload profile into `profile_folder`, an invitation for the first
+        operator into `state`, and shows address and link on the terminal.
+        """
+        ...
+
+
+def serve(*, config: Annotated[Path, Parameter(help="The configuration file.")]) -> int:
+    """Run the control plane."""
+    return guarded(lambda: _wiring().serve(config), as_json=False)
+
+
+def dev(
+    *,
+    state: Annotated[Path | None, Parameter(help="Where the database and keys are kept.")] = None,
+    port: int = 8787,
+    profiles: Annotated[Path | None, Parameter(help="Where the demo workload's profile goes.")] = None,
+) -> int:
+    """Run a control plane on this machine, for trying things out."""
+    import os
+
+    from sojourn.client.profile import profile_folder
+
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    place, folder = state or home / "sojourn", profiles or profile_folder(os.environ)
+    return guarded(lambda: _wiring().dev(place, port=port, profile_folder=folder), as_json=False)
+
+
+def _wiring() -> Wiring:
+    try:
+        return cast(Wiring, import_module("sojourn.wiring"))
+    except ModuleNotFoundError as error:
+        missing = error.name or "a module"
+        raise Invalid("no_server", f"`{missing}` is not installed; install `sojourn[server]`") from error

@@ -1,0 +1,57 @@
+"""Every command but `run`, as one table; imported only when one of them is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from sojourn.cli import charters, clients, evidence, manage, serve, targets
+from sojourn.cli.doctor import doctor
+from sojourn.cli.exits import Exit
+from sojourn.cli.main import installed_version
+from sojourn.cli.output import say
+
+
+def build() -> App:
+    """The table."""
+    app = App(
+        name="sojourn",
+        help="Access for machines that is bound to one task and provably ends with it.",
+        version=installed_version(),
+    )
+    for group in (manage.app, targets.app, charters.app, clients.app):
+        app.command(group)
+    for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):
+        app.command(function)
+    app.command(run)
+    app.command(_completion_of(app), name="completion")
+    return app
+
+
+def run(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Run a command inside a session; see `sojourn run --help`."""
+    from sojourn.cli.run import run as run_it
+
+    return run_it(words)
+
+
+def run_table(words: Sequence[str]) -> int:
+    """Run one command of the table; gives the exit code."""
+    app = build()
+    try:
+        found = app(list(words), exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        say(f"usage: {str(error).strip()}")
+        return Exit.USAGE
+    return int(found) if isinstance(found, int) else Exit.OK
+
+
+def _completion_of(app: App) -> object:
+    def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
+        """Print a completion script for your shell."""
+        print(app.generate_completion(shell=shell))
+        return Exit.OK
+
+    return completion

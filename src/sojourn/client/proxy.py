@@ -1,0 +1,270 @@
+"""The Unix socket through which a child reaches guarded APIs without holding a secret.
+
+`curl --unix-socket $SOJOURN_DIR/api.sock http://orders/…`: the host names a grant or an audience;
+access token and DPoP proof are added on the way. Refuses everything once the session is not
+live, and cuts the streams that are open then.
+"""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import json
+import socket
+import socketserver
+from collections.abc import Mapping
+from pathlib import Path
+from threading import BoundedSemaphore, Lock, Thread
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from sojourn.client.caller import prove
+from sojourn.client.clock import EdgeClock
+from sojourn.client.routes import Route, route_for
+from sojourn.client.session import LiveSession
+from sojourn.client.transport import connect
+from sojourn.core.errors import (
+    NotFound,
+    Refused,
+    SojournError,
+    TargetError,
+    Unavailable,
+)
+
+MOST_AT_ONCE: Final = 64  # connections of one child; each is a thread
+IDLE_S: Final = 60.0
+UPSTREAM_S: Final = 300.0  # silence on a stream that long is taken for a dead peer
+_PIECE: Final = 1 << 16
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# RFC 9110, section 7.6.1, and what only we may say.
+_NOT_PASSED_ON: Final = frozenset(
+    [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+        "authorization",
+        "dpop",
+        "content-length",
+    ]
+)
+
+
+class Proxy:
+    """Listens from the start; answers once started."""
+
+    def __init__(self, path: Path, live: LiveSession, addresses: Mapping[str, str]) -> None:
+        self.live, self.addresses = live, addresses
+        self._clock, self._lock = EdgeClock(), Lock()
+        self._open: set[http.client.HTTPConnection] = set()
+        self._server = _Server(path, self)
+
+    def start(self) -> None:
+        """Answer, in threads."""
+        Thread(target=self._server.serve_forever, name="proxy", daemon=True, args=(0.2,)).start()
+
+    def cut(self) -> None:
+        """Close every open stream: nothing is answered any more from the far side."""
+        with self._lock:
+            doomed, self._open = self._open, set()
+        for connection in doomed:
+            if connection.sock is not None:
+                _shut(connection.sock)
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self.cut()
+        self._server.server_close()
+
+    def far_side(self, route: Route) -> http.client.HTTPConnection:
+        """A connection to where `route` leads, remembered so that it can be cut."""
+        connection = connect(urlsplit(route.base), UPSTREAM_S)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise Unavailable(
+                "unreachable", f"cannot reach `{route.base}`: {error.strerror or error}"
+            ) from error
+        with self._lock:
+            self._open.add(connection)
+        return connection
+
+    def forget(self, connection: http.client.HTTPConnection) -> None:
+        """Close `connection`."""
+        with self._lock:
+            self._open.discard(connection)
+        connection.close()
+
+    def credentials(self, route: Route, method: str, url: str) -> dict[str, str]:
+        """The headers that prove the session to the audience of `route`."""
+        held = self.live.token_for(route.audience)
+        if held is None:
+            raise Refused(
+                "session_not_live", f"session `{self.live.id}` is not live or has no token for this audience"
+            )
+        proof = prove(self.live.key, self._clock, method, url, access_token=held.token)
+        return {"Authorization": f"DPoP {held.token.reveal()}", "DPoP": proof}
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = MOST_AT_ONCE
+
+    def __init__(self, path: Path, proxy: Proxy) -> None:
+        self.proxy, self._room = proxy, BoundedSemaphore(MOST_AT_ONCE)
+        super().__init__(str(path), _Exchange)
+        path.chmod(0o600)
+
+    def process_request(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        if not self._room.acquire(timeout=IDLE_S):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A child that hung up is no news, and a traceback may hold what it sent."""
+
+
+class _Exchange(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_S
+    server: _Server
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing: paths may be secret."""
+
+    def address_string(self) -> str:
+        return "child"
+
+    def __getattr__(self, name: str) -> object:
+        if name.removeprefix("do_") in _METHODS:
+            return self._answer
+        raise AttributeError(name)
+
+    def _answer(self) -> None:
+        try:
+            self._pass_on()
+        except SojournError as error:
+            self._problem(error)
+
+    def _pass_on(self) -> None:
+        proxy, length = self.server.proxy, self._body_length()
+        parts = urlsplit(self.path)
+        host = parts.netloc if parts.scheme else self.headers.get("Host", "")
+        route = route_for(host, proxy.live.view, proxy.addresses)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        base = urlsplit(route.base)
+        url = f"{base.scheme}://{base.netloc}{base.path.rstrip('/')}{parts.path or '/'}"
+        headers = {**self._own_headers(base, length), **proxy.credentials(route, self.command, url)}
+        connection = proxy.far_side(route)
+        try:
+            self._exchange(connection, base.path.rstrip("/") + target, headers, length=length)
+        finally:
+            proxy.forget(connection)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, target: str, headers: Mapping[str, str], *, length: int
+    ) -> None:
+        try:
+            connection.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            self._send_body(connection, length)
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise TargetError("no_answer", f"the far side did not answer: {type(error).__name__}") from error
+        try:
+            self._send_back(response)
+        except (OSError, http.client.HTTPException):
+            self.close_connection = True  # half an answer is out: only hanging up says so
+
+    def _body_length(self) -> int:
+        given = self.headers.get_all("Content-Length", [])
+        if "Transfer-Encoding" in self.headers or len(given) > 1 or not all(_is_length(g) for g in given):
+            self.close_connection = True
+            raise Refused("length_required", "expected a body with one Content-Length, or none")
+        return int(given[0]) if given else 0
+
+    def _own_headers(self, base: SplitResult, length: int) -> dict[str, str]:
+        named = {n.strip().lower() for n in self.headers.get("Connection", "").split(",")}
+        passed = {n: v for n, v in self.headers.items() if n.lower() not in _NOT_PASSED_ON | named}
+        passed["Host"] = base.netloc
+        if length or "Content-Length" in self.headers:
+            passed["Content-Length"] = str(length)
+        return passed
+
+    def _send_body(self, connection: http.client.HTTPConnection, length: int) -> None:
+        while length > 0:
+            piece = self.rfile.read(min(length, _PIECE))
+            if not piece:
+                raise OSError("the child sent less than it announced")
+            connection.send(piece)
+            length -= len(piece)
+
+    def _send_back(self, response: http.client.HTTPResponse) -> None:
+        bodiless = self.command == "HEAD" or response.status in (204, 304)
+        size = response.getheader("Content-Length")
+        self.send_response_only(response.status)
+        for name, value in response.getheaders():
+            if name.lower() not in _NOT_PASSED_ON:
+                self.send_header(name, value)
+        if size is not None:
+            self.send_header("Content-Length", size)
+        chunked = size is None and not bodiless
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if not bodiless:
+            self._stream(response, chunked=chunked)
+
+    def _stream(self, response: http.client.HTTPResponse, *, chunked: bool) -> None:
+        expected, sent = response.length, 0
+        while piece := response.read1(_PIECE):
+            sent += len(piece)
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        if not self.server.proxy.live.live or (expected is not None and sent < expected):
+            raise OSError("the stream was cut")
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _problem(self, error: SojournError) -> None:
+        status = 404 if isinstance(error, NotFound) else 403 if isinstance(error, Refused) else 502
+        content = {"type": f"urn:sojourn:problem:{error.code}", "code": error.code, "detail": error.message}
+        raw = json.dumps({**content, "title": error.code, "status": status}).encode()
+        self.close_connection = True
+        self.send_response_only(status)
+        self.send_header("Content-Type", "application/problem+json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(raw)
+
+
+def _is_length(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 16
+
+
+def _shut(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # already gone

@@ -1,0 +1,43 @@
+"""Which guarded API a host name in the child's request stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sojourn.client.jsonfacts import members, text
+from sojourn.client.transport import check_issuer
+from sojourn.client.views import SessionView
+from sojourn.core.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An audience and the address at which it is served."""
+
+    audience: str
+    base: str
+
+
+def route_for(host: str, session: SessionView, addresses: Mapping[str, str]) -> Route:
+    """The route for `host`: the name of a grant, an audience, or the audience's own host.
+
+    `addresses` says where audiences are that are not addresses themselves.
+
+    Raises:
+        NotFound: code `no_such_api`.
+        Invalid: code `bad_issuer`; the way would be in the clear.
+    """
+    wanted = host.lower()
+    for grant in members(session.raw, "grants"):
+        if "audience" not in grant:
+            continue
+        name, audience = text(grant, "name"), text(grant, "audience")
+        base = addresses.get(audience) or addresses.get(name) or audience
+        if wanted in (name.lower(), audience.lower(), urlsplit(base).netloc.lower()) and "://" in base:
+            check_issuer(base)
+            return Route(audience, base)
+    raise NotFound(
+        "no_such_api", f"no grant of this session leads to `{host[:80]}`; give its address with `--api`"
+    )

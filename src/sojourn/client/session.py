@@ -1,0 +1,193 @@
+"""One live session, held by the workload's side: beat, narrow, complete, resume, look.
+
+Synchronous and safe to share between threads. Beating is somebody else's loop (`beat.py`):
+a beat says that the workload lives, never that it makes progress.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Lock
+from typing import Final
+
+from sojourn.client.caller import SessionCaller, assertion, prove, send_json
+from sojourn.client.clock import EdgeClock
+from sojourn.client.jsonfacts import Json, member, members
+from sojourn.client.profile import Profile
+from sojourn.client.signing import Es256Key
+from sojourn.client.transport import Answer, Transport
+from sojourn.client.views import (
+    CredentialView,
+    Opened,
+    SessionView,
+    TokenView,
+    read_opened,
+    read_session,
+    read_tokens,
+)
+from sojourn.core.errors import SojournError, Unavailable
+
+_OPEN_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a session is asked for."""
+
+    kind: str
+    ref: str
+    grants: Sequence[str] | None = None
+    duration: timedelta | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """As the API wants it."""
+        body: dict[str, object] = {"task": {"kind": self.kind, "ref": self.ref}}
+        if self.grants is not None:
+            body["grants"] = list(self.grants)
+        if self.duration is not None:
+            body["duration_s"] = int(self.duration.total_seconds())
+        if self.context:
+            body["context"] = dict(self.context)
+        return body
+
+
+class LiveSession:
+    """A session whose key this program holds."""
+
+    def __init__(self, profile: Profile, caller: SessionCaller, opened: Opened, clock: EdgeClock) -> None:
+        self._profile, self._caller, self._clock, self._lock = profile, caller, clock, Lock()
+        self.id = opened.session.id
+        self.key = caller.key
+        self.credentials: tuple[CredentialView, ...] = opened.credentials
+        self._over = False
+        self._heard(opened)
+
+    @property
+    def view(self) -> SessionView:
+        """The session as last heard of."""
+        return self._view
+
+    @property
+    def live(self) -> bool:
+        """Whether it may act, as far as is known here: exactly `active`, and not over."""
+        return not self._over and self._view.state == "active"
+
+    def token_for(self, audience: str) -> TokenView | None:
+        """The latest token for `audience`, if the session is live and has one."""
+        with self._lock:
+            return self._tokens.get(audience) if self.live else None
+
+    def mark_over(self) -> None:
+        """Refuse everything from here on: the session ended, or may have."""
+        self._over = True
+
+    def beat(self, *, renew: bool = False) -> SessionView:
+        """Say that the workload lives; answers bring fresh tokens.
+
+        Raises:
+            Refused: code `session_ended`.
+            Unavailable: the server could not be heard.
+        """
+        opened = read_opened(self._ask("POST", "/beat", {"renew": True} if renew else {}))
+        self._heard(opened)
+        return opened.session
+
+    def narrow(self, *, drop: Sequence[str] = (), drop_actions: Sequence[str] = ()) -> SessionView:
+        """Give up grants or actions, for good."""
+        answer = self._ask("POST", "/narrow", {"drop": list(drop), "drop_actions": list(drop_actions)})
+        view, tokens = read_session(member(answer, "session")), read_tokens(answer)
+        with self._lock:
+            self._view, self._tokens = view, {t.audience: t for t in tokens}
+        return view
+
+    def complete(self) -> SessionView:
+        """Say that the work is done; from here on nothing is permitted."""
+        self.mark_over()
+        return self._seen(read_session(self._ask("POST", "/complete", {})))
+
+    def resume(self) -> Opened:
+        """Prove again who this is, after a suspension; brings new secrets and tokens."""
+        evidence = {"type": "private_key_jwt", "assertion": assertion(self._profile, self._clock)}
+        opened = read_opened(self._ask("POST", "/resume", {"evidence": evidence}))
+        self.credentials = opened.credentials
+        self._heard(opened)
+        return opened
+
+    def look(self, *, until_ended_s: int = 0) -> SessionView:
+        """Read it again; wait up to `until_ended_s` for it to be ended."""
+        query = f"?until=ended&wait_s={until_ended_s}" if until_ended_s else ""
+        return self._seen(read_session(self._ask("GET", query, wait_s=until_ended_s)))
+
+    def leases(self) -> tuple[Json, ...]:
+        """The records of its downstream credentials."""
+        return members(self._ask("GET", "/leases"), "leases")
+
+    def _ask(self, method: str, rest: str, body: Json | None = None, *, wait_s: float = 0.0) -> Json:
+        answer: Answer = self._caller.ask(method, f"/v1/sessions/{self.id}{rest}", body, wait_s=wait_s)
+        return answer.json()
+
+    def _heard(self, opened: Opened) -> None:
+        with self._lock:
+            self._view = opened.session
+            self._tokens = {t.audience: t for t in opened.tokens}
+            self.closes_in = opened.session.closes - opened.heard_at
+
+    def _seen(self, view: SessionView) -> SessionView:
+        with self._lock:
+            self._view = view
+        return view
+
+
+def open_session(
+    profile: Profile, wish: Wish, *, key: Es256Key | None = None, transport: Transport | None = None
+) -> LiveSession:
+    """Open a session for `wish`, bound to a key made here and kept in memory.
+
+    An answer that was lost cannot be had again: the session it opened is ended and another
+    one is asked for.
+
+    Raises:
+        SojournError: what the server answered.
+    """
+    clock, wire = EdgeClock(), transport or Transport(profile.issuer)
+    caller = SessionCaller(wire, key or Es256Key.generate(), clock)
+    for _ in range(_OPEN_TRIES):
+        opened = _open_once(profile, wish, caller, clock=clock)
+        live = LiveSession(profile, caller, opened, clock)
+        if not opened.secret_spent:
+            return live
+        live.complete()
+    raise Unavailable(
+        "secret_lost", f"{_OPEN_TRIES} answers were lost on the way; the sessions they opened were ended"
+    )
+
+
+def _open_once(profile: Profile, wish: Wish, caller: SessionCaller, *, clock: EdgeClock) -> Opened:
+    name = secrets.token_urlsafe(16)
+    try:
+        return _send_open(profile, wish, caller, clock=clock, name=name)
+    except Unavailable as error:
+        if error.code != "no_answer":
+            raise
+    return _send_open(profile, wish, caller, clock=clock, name=name)
+
+
+def _send_open(profile: Profile, wish: Wish, caller: SessionCaller, *, clock: EdgeClock, name: str) -> Opened:
+    evidence = {"type": "private_key_jwt", "assertion": assertion(profile, clock)}
+    proof = prove(caller.key, clock, "POST", caller.transport.url("/v1/sessions"))
+    headers = {"DPoP": proof, "Idempotency-Key": name}
+    body = {**wish.to_json(), "evidence": evidence}
+    return read_opened(send_json(caller.transport, "POST", "/v1/sessions", body, headers=headers).json())
+
+
+def end_quietly(live: LiveSession) -> SojournError | None:
+    """Complete, and hand back what went wrong rather than raise it: the end comes anyway."""
+    try:
+        live.complete()
+    except SojournError as error:
+        return error
+    return None

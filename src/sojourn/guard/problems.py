@@ -1,0 +1,62 @@
+"""A refusal as HTTP: status, `WWW-Authenticate` (RFC 9449, section 7.1) and a problem (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from sojourn.core.errors import Refused, SojournError, Unavailable
+
+RETRY_AFTER_S: Final = "1"
+_TITLES: Final = {401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
+# What OAuth clients look for; our own code says more, in the body.
+_PROOF_CODES: Final = frozenset({"bad_proof", "replayed_proof"})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An HTTP answer that refuses."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def show(error: SojournError) -> Problem:
+    """The answer to a request that `error` refused."""
+    status = _status(error)
+    code = "bad_token" if error.code == "unknown_kid" else error.code
+    body = {
+        "type": f"urn:sojourn:problem:{code}",
+        "title": _TITLES[status],
+        "status": status,
+        "detail": error.message,
+        "code": code,
+    }
+    octets = json.dumps(body).encode()
+    headers = [
+        ("content-type", "application/problem+json"),
+        ("content-length", str(len(octets))),
+        ("cache-control", "no-store"),
+    ]
+    if status == 503:
+        headers.append(("retry-after", RETRY_AFTER_S))
+    if status in (401, 403):
+        headers.append(("www-authenticate", _challenge(code)))
+    return Problem(status, tuple(headers), octets)
+
+
+def _status(error: SojournError) -> int:
+    if isinstance(error, Unavailable):
+        return 503
+    return 403 if isinstance(error, Refused) else 401
+
+
+def _challenge(code: str) -> str:
+    if code == "no_token":  # RFC 6750, section 3.1: no error for a request without a token
+        return 'DPoP algs="ES256"'
+    if code == "insufficient_scope":
+        return 'DPoP error="insufficient_scope", algs="ES256"'
+    name = "invalid_dpop_proof" if code in _PROOF_CODES else "invalid_token"
+    return f'DPoP error="{name}", algs="ES256"'

@@ -1,0 +1,142 @@
+"""WSGI middleware: the same checks, with the feed in a thread of its own.
+
+A streamed answer is re-checked before each piece and broken off when the session is over. WSGI
+gives us no way to interrupt an application that is blocked: for that, use ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import TimeoutError as WaitedTooLong
+from typing import Any, Final
+from urllib.parse import quote
+
+from sojourn.core.errors import SojournError, Unauthenticated
+from sojourn.core.revocation import RevocationView
+from sojourn.guard.asgi import FIRST_HEARING_WITHIN_S, ScopeRule, required_scope
+from sojourn.guard.clock import BootClock
+from sojourn.guard.control_plane import CALL_WITHIN_S, ControlPlane
+from sojourn.guard.problems import Problem, show
+from sojourn.guard.profile import GuardProfile
+from sojourn.guard.revocation_feed import RevocationFeed
+from sojourn.guard.verifier import Access, Call, Rules, Verifier
+
+Environ = dict[str, Any]  # PEP 3333's own type
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_REASONS: Final = {401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
+
+
+class FeedThread:
+    """Runs a feed on an event loop in a daemon thread."""
+
+    def __init__(self, feed: RevocationFeed) -> None:
+        self._feed = feed
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="sojourn-feed", daemon=True)
+        self._hearing: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to hear; wait a moment for the first answer."""
+        self._thread.start()
+        first = self._feed.first_hearing(FIRST_HEARING_WITHIN_S)
+        asyncio.run_coroutine_threadsafe(first, self._loop).result(FIRST_HEARING_WITHIN_S + 1.0)
+
+    def stop(self) -> None:
+        """Stop hearing."""
+        self._loop.call_soon_threadsafe(self._cancel)
+        self._thread.join(FIRST_HEARING_WITHIN_S)
+
+    def learn_keys(self) -> bool:
+        """Fetch the issuer's keys, from another thread; whether they were fetched."""
+        waiting = asyncio.run_coroutine_threadsafe(self._feed.learn_keys(), self._loop)
+        try:
+            return waiting.result(2 * CALL_WITHIN_S)
+        except WaitedTooLong:
+            return False
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._hearing = self._loop.create_task(self._feed.run())
+        try:
+            self._loop.run_until_complete(self._hearing)
+        except asyncio.CancelledError:
+            return  # stop() was called
+        finally:
+            self._loop.close()
+
+    def _cancel(self) -> None:
+        if self._hearing is not None:
+            self._hearing.cancel()
+
+
+class WsgiGuard:
+    """Protects a WSGI application; `environ["sojourn"]` holds the `Access`. See `asgi.Guard`."""
+
+    def __init__(
+        self,
+        app: WsgiApp,
+        profile: GuardProfile,
+        *,
+        base: str,
+        require: ScopeRule,
+        rules: Rules | None = None,
+    ) -> None:
+        clock = BootClock()
+        self._app = app
+        self._base = base.rstrip("/")
+        self._require = require
+        self.verifier = Verifier(rules or Rules(profile.issuer, profile.audience), RevocationView(), clock)
+        self.thread = FeedThread(RevocationFeed(ControlPlane(profile, clock), self.verifier, clock))
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        try:
+            access = self._judge(self._call(environ))
+        except SojournError as error:
+            return _refuse(show(error), start_response)
+        inner = self._app({**environ, "sojourn": access}, start_response)
+        return self._watched(inner, access)
+
+    def _judge(self, call: Call) -> Access:
+        try:
+            return self.verifier.check(call)
+        except Unauthenticated as error:
+            if error.code != "unknown_kid" or not self.thread.learn_keys():
+                raise
+        return self.verifier.check(call)
+
+    def _call(self, environ: Mapping[str, Any]) -> Call:
+        # Servers join repeated headers with commas; neither a token nor a proof holds one.
+        method = str(environ["REQUEST_METHOD"])
+        path = (str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", ""))).encode("latin-1")
+        return Call(
+            method=method,
+            url=self._base + quote(path, safe="/-._~!$&'()*+,;=:@"),
+            authorization=_split(environ.get("HTTP_AUTHORIZATION")),
+            proofs=_split(environ.get("HTTP_DPOP")),
+            required=required_scope(self._require, method, path.decode("utf-8", "replace")),
+        )
+
+    def _watched(self, pieces: Iterable[bytes], access: Access) -> Iterator[bytes]:
+        try:
+            for piece in pieces:
+                self.verifier.check_hearing()
+                self.verifier.check_standing(access.claims)  # raises: the server drops the connection
+                yield piece
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+
+
+def _split(value: object) -> list[str]:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else []
+
+
+def _refuse(problem: Problem, start_response: StartResponse) -> list[bytes]:
+    start_response(f"{problem.status} {_REASONS[problem.status]}", list(problem.headers))
+    return [problem.body]

@@ -1,0 +1,24 @@
+"""New errands for leases, and the revocation that goes with the same commit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sojourn.config import Settings
+from sojourn.core.change import Errand, ErrandKind, Revocation, RevocationKind
+from sojourn.core.ids import ERRAND, ErrandId, from_uuid
+from sojourn.core.lease import Lease
+from sojourn.core.session import Session
+from sojourn.ports.clock import Entropy
+
+
+def new_errand(kind: ErrandKind, lease: Lease, entropy: Entropy, now: datetime) -> Errand:
+    """Work on `lease`, due at once."""
+    made = ErrandId(from_uuid(ERRAND, entropy.uuid7()))
+    return Errand(made, kind, lease.id, lease.session, lease.target, now)
+
+
+def revoke(session: Session, min_generation: int | None, settings: Settings, now: datetime) -> Revocation:
+    """Refuse the session's tokens below `min_generation`; None: all of them."""
+    keep_until = now + settings.token_life + 2 * settings.tolerance
+    return Revocation(RevocationKind.SESSION, session.id, min_generation, keep_until)

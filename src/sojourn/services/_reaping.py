@@ -1,0 +1,207 @@
+"""One attempt at one errand: what a target said becomes what is on record, and no more.
+
+Destroying: find the immutable id and record it, destroy, then ask the target itself. Only
+`absent`, observed when no issue can still land, makes a lease destroyed; the last lease
+ends its session in the same commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, assert_never
+
+from sojourn.core.change import Change, Errand, ErrandKind, pin
+from sojourn.core.errors import TargetError
+from sojourn.core.lease import Lease, LeaseState, Residual, absence_counts, destroyed, frozen, located, stuck
+from sojourn.core.record import Row, RowKind, Step
+from sojourn.core.session import Session, State, finish_end
+from sojourn.ports.clock import Clock
+from sojourn.ports.provider import Observation, Presence, Provider, Providers, Ref
+from sojourn.ports.store import Store
+from sojourn.services._retry import decide_until_it_lands
+
+_CONNECTION_CUT: Final = frozenset({Presence.ABSENT, Presence.QUARANTINED})
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The errand is not done: why, and when to try again if that is known."""
+
+    why: str
+    at: datetime | None = None
+    residual: str = ""  # what is known to be left, if anything is
+
+
+class Reaping:
+    """Carries out errands against their targets."""
+
+    def __init__(self, store: Store, clock: Clock, providers: Providers) -> None:
+        self._store = store
+        self._clock = clock
+        self._providers = providers
+
+    async def attempt(self, errand: Errand) -> Later | None:
+        """Try once; None when the errand is done and on record as done.
+
+        Raises:
+            TargetError: the target failed, or did not answer.
+        """
+        lease = await self._store.lease(errand.lease)
+        session = await self._store.session(errand.session)
+        if lease is None or session is None:
+            await self._store.commit(Change(done=(errand.id,)))
+            return None
+        match errand.kind:
+            case ErrandKind.DESTROY:
+                return await self._destroy(errand, lease)
+            case ErrandKind.FREEZE:
+                return await self._freeze(errand, lease, session)
+            case _:
+                assert_never(errand.kind)
+
+    # -- destroy -----------------------------------------------------------------------
+    async def _destroy(self, errand: Errand, lease: Lease) -> Later | None:
+        if lease.state is not LeaseState.DESTROYING:  # destroyed already, by another errand
+            await self._store.commit(Change(done=(errand.id,)))
+            return None
+        provider = await self._provider(lease)
+        lease = await self._locate(lease, provider)
+        ref = Ref(lease.handle, lease.target_ref)
+        if ref.target_id is not None:
+            await provider.destroy(ref)
+        observed_from = self._clock.now()
+        seen = await provider.observe(ref)
+        return await self._conclude(errand, lease, seen, observed_from)
+
+    async def _locate(self, lease: Lease, provider: Provider) -> Lease:
+        """The lease with its immutable id on record, if the target has a credential for it.
+
+        Recorded before anything is removed: afterwards the name would say nothing about the
+        connections that are left.
+        """
+        if lease.target_ref is not None:
+            return lease
+        found = await provider.locate(lease.handle)
+        if found is None:
+            return lease
+
+        async def record() -> Lease:
+            current = await self._store.lease(lease.id) or lease
+            step = located(current, found, self._clock.now())
+            if step.facts:
+                await self._store.commit(Change(steps=(step,)))
+            return step.row
+
+        return await decide_until_it_lands(record, self._clock)
+
+    async def _conclude(
+        self, errand: Errand, lease: Lease, seen: Observation, observed_from: datetime
+    ) -> Later | None:
+        match seen.presence:
+            case Presence.ABSENT:
+                return await decide_until_it_lands(
+                    lambda: self._record_absence(errand, seen, observed_from), self._clock
+                )
+            case Presence.QUARANTINED:
+                left = ", ".join(f"{name}={value}" for name, value in sorted(seen.detail.items()))
+                return Later("quarantined", residual=left or "owned objects")
+            case Presence.LINGERING | Presence.PRESENT:
+                return Later(f"still {seen.presence}")
+            case _:
+                assert_never(seen.presence)
+
+    async def _record_absence(
+        self, errand: Errand, seen: Observation, observed_from: datetime
+    ) -> Later | None:
+        """Commit `destroyed`; the last lease of a session that is leaving ends it too."""
+        session = await self._store.session(errand.session)
+        leases = await self._store.leases(errand.session)
+        lease = next((one for one in leases if one.id == errand.lease), None)
+        if session is None or lease is None or lease.state is not LeaseState.DESTROYING:
+            await self._store.commit(Change(done=(errand.id,)))
+            return None
+        if not absence_counts(lease, observed_from):
+            return Later("an issue may still land", at=lease.issue_by)
+        now = self._clock.now()
+        steps: list[Step[Row]] = [destroyed(lease, seen.method, observed_from, now)]
+        others = [one for one in leases if one.id != lease.id]
+        pins = [pin(RowKind.LEASE, one) for one in others]
+        last = all(one.state is LeaseState.DESTROYED for one in others)
+        if last and session.state is State.REVOKING:
+            steps.append(finish_end(session, now))
+        elif session.state is not State.REVOKING:
+            # INVARIANT: if its end begins meanwhile we read again, or nobody would finish it.
+            pins.append(pin(RowKind.SESSION, session))
+        await self._store.commit(Change(steps=tuple(steps), pins=tuple(pins), done=(errand.id,)))
+        return None
+
+    # -- freeze ------------------------------------------------------------------------
+    async def _freeze(self, errand: Errand, lease: Lease, session: Session) -> Later | None:
+        if not _is_to_be_frozen(lease, session):
+            await self._store.commit(Change(done=(errand.id,)))
+            return None
+        if not absence_counts(lease, self._clock.now()):
+            # A thaw may still land and would undo it; the freeze is sent at once all the same.
+            provider = await self._provider(lease)
+            await provider.freeze(Ref(lease.handle, lease.target_ref))
+            return Later("a thaw may still land", at=lease.issue_by)
+        provider = await self._provider(lease)
+        ref = Ref(lease.handle, lease.target_ref)
+        await provider.freeze(ref)
+        observed_from = self._clock.now()
+        seen = await provider.observe(ref)
+        if not _is_cut_off(seen):
+            return Later(f"still {seen.presence}")
+        return await decide_until_it_lands(
+            lambda: self._record_frozen(errand, seen, observed_from), self._clock
+        )
+
+    async def _record_frozen(
+        self, errand: Errand, seen: Observation, observed_from: datetime
+    ) -> Later | None:
+        lease = await self._store.lease(errand.lease)
+        session = await self._store.session(errand.session)
+        if lease is None or session is None or not _is_to_be_frozen(lease, session):
+            await self._store.commit(Change(done=(errand.id,)))
+            return None
+        if not absence_counts(lease, observed_from):
+            return Later("a thaw may still land", at=lease.issue_by)
+        step = frozen(lease, seen.method, self._clock.now())
+        pins = (pin(RowKind.SESSION, session),)
+        await self._store.commit(Change(steps=(step,), pins=pins, done=(errand.id,)))
+        return None
+
+    # -- both --------------------------------------------------------------------------
+    async def _provider(self, lease: Lease) -> Provider:
+        target = await self._store.target(lease.target)
+        if target is None:
+            raise TargetError("unknown_target", f"target `{lease.target_name}` is not on record", sent=False)
+        return await self._providers.of(target)
+
+    async def record_stuck(self, errand: Errand, place: str) -> None:
+        """Say where something is left, and who answers for it; once for as long as it is so."""
+
+        async def record() -> None:
+            lease = await self._store.lease(errand.lease)
+            session = await self._store.session(errand.session)
+            if lease is None or session is None:
+                return
+            step = stuck(lease, Residual(place, None, session.owner), self._clock.now())
+            if step.facts:
+                await self._store.commit(Change(steps=(step,)))
+
+        await decide_until_it_lands(record, self._clock)
+
+
+def _is_to_be_frozen(lease: Lease, session: Session) -> bool:
+    return lease.state is LeaseState.ISSUED and session.state is State.SUSPENDED
+
+
+def _is_cut_off(seen: Observation) -> bool:
+    """Whether it cannot be used: gone, or there without a login and without live work."""
+    if seen.presence in _CONNECTION_CUT:
+        return True
+    return (
+        seen.presence is Presence.PRESENT and not seen.detail.get("login") and not seen.detail.get("issuing")
+    )

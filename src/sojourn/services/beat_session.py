@@ -1,0 +1,73 @@
+"""A heartbeat: the holder of the session's key shows that it lives, and gets fresh tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sojourn.core.change import Change
+from sojourn.core.errors import Conflict, NotFound, Refused
+from sojourn.core.ids import SessionId
+from sojourn.core.session import LEAVING, Session, State, is_live, reason_of, renew
+from sojourn.ports.clock import Clock
+from sojourn.ports.store import Mark, Store
+from sojourn.services._retry import decide_again
+from sojourn.services.beat_book import BeatBook
+from sojourn.services.mint_tokens import MintTokens, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The session as the beat found or left it, and the tokens to go on with."""
+
+    session: Session
+    tokens: tuple[Token, ...]
+
+
+class BeatSession:
+    """Takes a beat, and renews the window when asked to."""
+
+    def __init__(self, store: Store, clock: Clock, mint: MintTokens, beats: BeatBook) -> None:
+        self._store = store
+        self._clock = clock
+        self._mint = mint
+        self._beats = beats
+
+    async def __call__(self, session_id: SessionId, key: str, *, renew: bool = False) -> Beat:
+        """Note that the session lives; a suspended one gets no tokens.
+
+        Raises:
+            NotFound: code `unknown_session`; also for another key.
+            Refused: code `session_ended`, or `no_renewal_left`.
+            Conflict: code `wrong_state`; the session is not active yet.
+        """
+        return await decide_again(lambda: self._attempt(session_id, key, renew), self._clock)
+
+    async def _attempt(self, session_id: SessionId, key: str, wants_renewal: bool) -> Beat:
+        # The mark is read before the session: see `MintTokens`.
+        mark = (await self._store.head()).mark
+        session = await self._store.session(session_id)
+        if session is None or session.key != key:
+            raise NotFound("unknown_session", f"there is no session `{session_id}`")
+        now = self._clock.now()
+        _require_staying(session, now)
+        if session.state is State.SUSPENDED:
+            return Beat(session, ())
+        if not is_live(session, now):
+            raise Conflict("wrong_state", f"expected an active session, it is `{session.state}`")
+        if wants_renewal:
+            session, mark = await self._renewed(session, now)
+        await self._beats.note(session, now)
+        return Beat(session, self._mint(session, mark))
+
+    async def _renewed(self, session: Session, now: datetime) -> tuple[Session, Mark]:
+        step = renew(session, now)
+        head = await self._store.commit(Change(steps=(step,)))
+        return step.row, head.mark
+
+
+def _require_staying(session: Session, now: datetime) -> None:
+    if session.state in LEAVING:
+        raise Refused("session_ended", f"the session has ended: `{reason_of(session)}`")
+    if now >= session.window.closes:
+        raise Refused("session_ended", "the session has ended: `window_closed`")

@@ -1,0 +1,95 @@
+"""Access tokens for a session, one for each audience, and tokens for calling clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sojourn.core.client import Client, Role
+from sojourn.core.session import Session
+from sojourn.core.token import TYPE, describe, to_json
+from sojourn.core.window import to_micros
+from sojourn.ports.clock import Clock, Entropy
+from sojourn.ports.keys import TokenSigner
+from sojourn.ports.store import Mark
+
+_LIFE: Final = timedelta(seconds=300)
+_JTI_BYTES: Final = 16
+_SECOND: Final = 1_000_000
+
+SCOPES: Final = {Role.WORKLOAD: "sessions", Role.GUARD: "feed", Role.OPERATOR: "operate"}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A signed token on its way to the one who may use it; never stored."""
+
+    audience: str
+    jwt: str
+    expires_at: datetime
+    scope: str
+
+    def __repr__(self) -> str:
+        return f"Token({self.audience}, ***)"
+
+
+class MintTokens:
+    """Signs what a session, as just read or committed, may show to its audiences."""
+
+    def __init__(
+        self, signer: TokenSigner, clock: Clock, entropy: Entropy, issuer: str, *, life: timedelta = _LIFE
+    ) -> None:
+        self._signer = signer
+        self._clock = clock
+        self._entropy = entropy
+        self._issuer = issuer
+        self._life = life
+
+    def __call__(self, session: Session, mark: Mark) -> tuple[Token, ...]:
+        """One token for each audience of `session`.
+
+        `mark` must not be later than the state of `session`: a revocation numbered after it
+        refuses the token, so a mark read too late would let a token outlive a kill.
+        """
+        audiences = sorted({grant.audience for grant in session.grants.audiences})
+        return tuple(self._access(session, audience, mark) for audience in audiences)
+
+    def client_token(self, client: Client) -> Token:
+        """A token by which `client` calls us, bound to its registered key."""
+        now = self._clock.now()
+        issued = to_micros(now) // _SECOND
+        expires = issued + int(self._life.total_seconds())
+        scope = SCOPES[client.role]
+        claims: dict[str, object] = {
+            "iss": self._issuer,
+            "sub": client.id,
+            "client_id": client.id,
+            "aud": self._issuer,
+            "exp": expires,
+            "iat": issued,
+            "jti": self._entropy.token(_JTI_BYTES),
+            "cnf": {"jkt": client.thumbprint},
+            "scope": scope,
+            "role": str(client.role),
+        }
+        jwt = self._signer.sign({"typ": TYPE}, claims)
+        return Token(self._issuer, jwt, _floor(now + self._life), scope)
+
+    def _access(self, session: Session, audience: str, mark: Mark) -> Token:
+        claims = describe(
+            session,
+            audience,
+            issuer=self._issuer,
+            token_id=self._entropy.token(_JTI_BYTES),
+            life=self._life,
+            epoch=mark.epoch,
+            mark=mark.n,
+            now=self._clock.now(),
+        )
+        jwt = self._signer.sign({"typ": TYPE}, to_json(claims))
+        return Token(audience, jwt, _floor(claims.expires_at), " ".join(sorted(claims.scope)))
+
+
+def _floor(instant: datetime) -> datetime:
+    return instant.replace(microsecond=0)

@@ -1,0 +1,184 @@
+"""Request, attest, decide: a session is asked for and approved, in one commit.
+
+Nothing exists downstream yet and no secret has been made. In this version the charter is
+the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sojourn.config import Settings
+from sojourn.core.change import Change, Once, pin
+from sojourn.core.charter import Admission, Charter, admit
+from sojourn.core.client import Client, Role
+from sojourn.core.errors import Invalid, NotFound, Refused
+from sojourn.core.ids import SESSION, SessionId, from_uuid
+from sojourn.core.record import RowKind
+from sojourn.core.scope import Grants
+from sojourn.core.session import Session, State, Task, approve, request
+from sojourn.core.target import TargetState
+from sojourn.core.window import Window
+from sojourn.ports.attestor import Attestation, Attestor, Evidence
+from sojourn.ports.clock import Clock, Entropy
+from sojourn.ports.store import Store
+
+OPEN_MARK = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """What a workload asks for, parsed; `key` is the thumbprint its DPoP proof was made with."""
+
+    evidence: Evidence
+    task: Task
+    grants: tuple[str, ...]
+    duration: timedelta | None
+    context: Mapping[str, str]
+    key: str
+    once: tuple[Once, ...] = ()
+    idempotency: str | None = None
+    request_hash: str = field(default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An approved session. `repeated`: the same call was made before, and its secrets are spent."""
+
+    session: Session
+    repeated: bool
+
+
+class OpenSession:
+    """Says yes or no to a request for a session."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        attestors: Mapping[str, Attestor],
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._attestors = attestors
+        self._settings = settings
+
+    async def __call__(self, asked: OpenRequest) -> Opening:
+        """An approved session, or the one that the same idempotency key opened before.
+
+        Raises:
+            Unauthenticated: the evidence does not hold.
+            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `replayed`.
+            Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`.
+            NotFound: code `unknown_charter`.
+        """
+        now = self._clock.now()
+        attestation = await self._attest(asked.evidence, now)
+        marks = (*attestation.once, *asked.once)
+        earlier = await self._repeated(asked, attestation.client, marks, now)
+        if earlier is not None:
+            return earlier
+        charter = await self._store.charter(asked.task.kind)
+        if charter is None:
+            raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
+        admission = admit(charter, attestation.client.name, asked.grants, asked.duration)
+        await self._require_ready(admission.grants)
+        session = self._describe(asked, attestation, charter, admission, now)
+        try:
+            return await self._commit(asked, attestation.client, session, marks)
+        except Refused:
+            # A concurrent call with the same key may have been first.
+            earlier = await self._repeated(asked, attestation.client, marks, now)
+            if earlier is None:
+                raise
+            return earlier
+
+    async def _attest(self, evidence: Evidence, now: datetime) -> Attestation:
+        attestor = self._attestors.get(evidence.type)
+        if attestor is None:
+            known = ", ".join(sorted(self._attestors))
+            raise Invalid("unknown_evidence", f"no evidence of type `{evidence.type[:40]}`; known: {known}")
+        attestation = await attestor.attest(evidence, now)
+        if attestation.client.role is not Role.WORKLOAD:
+            raise Refused(
+                "wrong_role", f"only a workload opens sessions, this is a `{attestation.client.role}`"
+            )
+        return attestation
+
+    async def _repeated(
+        self, asked: OpenRequest, client: Client, marks: tuple[Once, ...], now: datetime
+    ) -> Opening | None:
+        if asked.idempotency is None:
+            return None
+        value = await self._store.mark(OPEN_MARK, _call_of(client, asked.idempotency), now)
+        if value is None:
+            return None
+        session_id, _, request_hash = value.partition(" ")
+        if request_hash != asked.request_hash:
+            raise Invalid("idempotency_mismatch", "the idempotency key was used before, for another request")
+        session = await self._store.session(SessionId(session_id))
+        if session is None:
+            raise NotFound("unknown_session", f"there is no session `{session_id}`")
+        await self._store.commit(Change(once=marks))  # evidence serves once, whatever it is used for
+        return Opening(session, repeated=True)
+
+    async def _require_ready(self, grants: Grants) -> None:
+        for name in sorted({grant.target for grant in grants.targets}):
+            target = await self._store.target_named(name)
+            if target is None or target.state is not TargetState.READY:
+                state = "unknown" if target is None else target.state
+                raise Refused(
+                    "target_not_ready", f"target `{name}` is `{state}`; only a ready one opens sessions"
+                )
+
+    def _describe(
+        self, asked: OpenRequest, attested: Attestation, charter: Charter, admission: Admission, now: datetime
+    ) -> Session:
+        renewals = charter.renewals
+        closes = now + admission.duration
+        latest = min(closes + renewals.times * renewals.by, now + charter.longest)
+        return Session(
+            id=SessionId(from_uuid(SESSION, self._entropy.uuid7())),
+            version=1,
+            state=State.REQUESTED,
+            client=attested.client.id,
+            owner=charter.owner,
+            task=asked.task,
+            charter=charter.label,
+            key=asked.key,
+            grants=admission.grants,
+            window=Window(now, closes),
+            last_end=max(closes, latest),
+            renewals_left=renewals.times,
+            renew_by=renewals.by,
+            beat=charter.beat,
+            activate_by=now + self._settings.activate_within,
+            generation=1,
+            context={**asked.context, **attested.context},  # what was observed wins over what was said
+            requested_at=now,
+        )
+
+    async def _commit(
+        self, asked: OpenRequest, client: Client, session: Session, marks: tuple[Once, ...]
+    ) -> Opening:
+        now = session.requested_at
+        step = request(session)
+        step = step.then(approve(step.row, session.charter, now))
+        if asked.idempotency is not None:
+            until = now + self._settings.remember_calls
+            call = Once(
+                OPEN_MARK, _call_of(client, asked.idempotency), until, f"{session.id} {asked.request_hash}"
+            )
+            marks = (*marks, call)
+        # The client is pinned: one that is removed meanwhile opens nothing.
+        await self._store.commit(Change(steps=(step,), pins=(pin(RowKind.CLIENT, client),), once=marks))
+        return Opening(step.row, repeated=False)
+
+
+def _call_of(client: Client, key: str) -> str:
+    return f"{client.id}:{key}"

@@ -1,0 +1,159 @@
+"""Re-attest, then thaw a suspended session under a new generation and with new secrets.
+
+As at activation the intent is committed before it is sent: the session is active and its
+leases thawed, under a new fence, before any target hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sojourn.config import Settings
+from sojourn.core.change import Change, Once
+from sojourn.core.ending import Cause, Reason
+from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, SojournError
+from sojourn.core.ids import SessionId
+from sojourn.core.lease import Lease, LeaseState, thaw
+from sojourn.core.session import LEAVING, Session, is_live, resume
+from sojourn.core.target import Target
+from sojourn.ports.attestor import Attestation, Attestor, Evidence
+from sojourn.ports.clock import Clock, Entropy
+from sojourn.ports.provider import Issued, Provider, Providers, Ref
+from sojourn.ports.store import Store
+from sojourn.services._retry import decide_again
+from sojourn.services._sending import RecordOutcomes, Sending
+from sojourn.services.activate_session import Activation, credentials, see_through
+from sojourn.services.end_session import EndSession
+from sojourn.services.mint_tokens import MintTokens
+
+_GOING = frozenset({LeaseState.DESTROYING, LeaseState.DESTROYED})
+
+
+class ResumeSession:
+    """Thaws a session for the holder of its key, who must prove again who it is."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        attestors: Mapping[str, Attestor],
+        providers: Providers,
+        tokens: MintTokens,
+        end: EndSession,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._attestors = attestors
+        self._providers = providers
+        self._tokens = tokens
+        self._end = end
+        self._settings = settings
+        self._record = RecordOutcomes(store, clock, entropy)
+
+    async def __call__(
+        self, session_id: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...] = ()
+    ) -> Activation:
+        """The session, active again; a failure after the commit ends it.
+
+        Raises:
+            NotFound: code `unknown_session`; also for another key or another client.
+            Conflict: code `still_freezing` or `wrong_state`.
+            Refused: codes `context_changed`, `window_closed`, `session_ended`, `replayed`.
+            TargetError: a target did not thaw; the session is ended.
+        """
+        attestation = await self._attest(evidence)
+        marks = (*attestation.once, *once)
+        session = await self._recognise(session_id, key, attestation)
+        targets = await self._targets(await self._store.leases(session_id))
+        session, sending = await decide_again(lambda: self._commit(session_id, marks), self._clock)
+        try:
+            await self._thaw(sending, targets)
+            await self._record(sending)
+            return await self._answer(session, sending, targets)
+        except SojournError as error:
+            if not isinstance(error, Conflict):
+                await self._give_up(session, sending, error.code)
+            raise
+        except asyncio.CancelledError:
+            await see_through(self._give_up(session, sending, "cancelled"))
+            raise
+
+    async def _attest(self, evidence: Evidence) -> Attestation:
+        attestor = self._attestors.get(evidence.type)
+        if attestor is None:
+            raise Invalid("unknown_evidence", f"no evidence of type `{evidence.type[:40]}`")
+        return await attestor.attest(evidence, self._clock.now())
+
+    async def _recognise(self, session_id: SessionId, key: str, seen: Attestation) -> Session:
+        session = await self._store.session(session_id)
+        if session is None or session.key != key or session.client != seen.client.id:
+            raise NotFound("unknown_session", f"there is no session `{session_id}`")
+        for name in sorted(session.context.keys() & seen.context.keys()):
+            if session.context[name] != seen.context[name]:
+                await self._end(session_id, Cause(Reason.CONTEXT_CHANGED, "resume", f"`{name}` changed"))
+                raise Refused("context_changed", f"`{name}` is not what it was when the session was opened")
+        return session
+
+    async def _targets(self, leases: Sequence[Lease]) -> dict[str, tuple[Target, Provider]]:
+        found: dict[str, tuple[Target, Provider]] = {}
+        for lease in (lease for lease in leases if lease.state not in _GOING):
+            target = await self._store.target(lease.target)
+            if target is None:
+                raise NotFound("unknown_target", f"there is no target `{lease.target_name}`")
+            found[lease.target_name] = (target, await self._providers.of(target))
+        return found
+
+    async def _commit(self, session_id: SessionId, marks: tuple[Once, ...]) -> tuple[Session, Sending]:
+        session = await self._store.session(session_id)
+        if session is None:
+            raise NotFound("unknown_session", f"there is no session `{session_id}`")
+        if session.state in LEAVING:
+            raise Refused("session_ended", "the session has ended")
+        now = self._clock.now()
+        step = resume(session, now)
+        leases = [lease for lease in await self._store.leases(session_id) if lease.state not in _GOING]
+        if warm := [lease.grant for lease in leases if lease.state is not LeaseState.FROZEN]:
+            raise Conflict("still_freezing", f"grant `{warm[0]}` is not frozen yet; try again")
+        await self._expect_beats(session, now)
+        fence = now + self._settings.issue_fence
+        thawed = [thaw(lease, fence, now) for lease in leases]
+        await self._store.commit(Change(steps=(step, *thawed), once=marks))
+        return step.row, Sending([moved.row for moved in thawed])
+
+    async def _expect_beats(self, session: Session, now: datetime) -> None:
+        grace = now + self._settings.issue_fence + session.beat.missed_after
+        await self._store.note_beats([(session.id, now, grace)])
+
+    async def _thaw(self, sending: Sending, targets: dict[str, tuple[Target, Provider]]) -> None:
+        async def send(lease: Lease) -> Issued:
+            provider = targets[lease.target_name][1]
+            ref = Ref(lease.handle, lease.target_ref)
+            return await provider.thaw(ref, thaw_by=lease.issue_by, expires_at=lease.expires_at)
+
+        await sending.run(send, self._clock, timeout_s=2 * self._settings.issue_fence.total_seconds())
+        if sending.failures:
+            raise sending.failures[0]
+
+    async def _answer(
+        self, resumed: Session, sending: Sending, targets: dict[str, tuple[Target, Provider]]
+    ) -> Activation:
+        """Answer for the session as it is now: it may have been narrowed, suspended or ended."""
+        mark = (await self._store.head()).mark  # before the session: see `MintTokens`
+        session = await self._store.session(resumed.id)
+        if session is None or session.state in LEAVING:
+            raise Refused("session_ended", "the session was ended while it was thawed")
+        now = self._clock.now()
+        if not is_live(session, now):
+            raise Conflict("wrong_state", f"the session is `{session.state}` again")
+        await self._store.note_beats([(session.id, now, now + session.beat.missed_after)])
+        held = {grant.name for grant in session.grants.targets}
+        shown = tuple(c for c in credentials(sending, targets) if c.grant in held)
+        return Activation(session, self._tokens(session, mark), shown, mark)
+
+    async def _give_up(self, session: Session, sending: Sending, detail: str) -> None:
+        await self._record(sending)
+        await self._end(session.id, Cause(Reason.ACTIVATION_FAILED, "resume", detail))

@@ -1,0 +1,341 @@
+"""The store port in memory, for tests and simulation: faithful, small, and forgetful.
+
+Every call yields once before it looks and every commit once after it wrote, so that a
+cancelled commit may or may not have landed, as with a real database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, cast
+
+from sojourn.core.change import Change, Errand, Once, Revocation
+from sojourn.core.charter import Charter
+from sojourn.core.client import Client
+from sojourn.core.deadlines import next_due
+from sojourn.core.errors import Conflict, Refused
+from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.lease import Lease, LeaseState
+from sojourn.core.record import Fact, Row, RowKind
+from sojourn.core.session import Session, State
+from sojourn.core.target import Target, TargetState
+from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+
+Watch = Callable[[Change], None]
+
+_KINDS: Final[dict[type, RowKind]] = {
+    Session: RowKind.SESSION,
+    Lease: RowKind.LEASE,
+    Client: RowKind.CLIENT,
+    Charter: RowKind.CHARTER,
+    Target: RowKind.TARGET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    errand: Errand
+    holder: str | None
+    until: datetime | None
+
+
+class MemoryStore:
+    """State tables, journal, feed, errands and working tables, in dictionaries."""
+
+    def __init__(self, *, epoch: int = 1) -> None:
+        self.epoch = epoch
+        self.rows: dict[tuple[RowKind, str], Row] = {}
+        self.facts: list[Fact] = []
+        self.revocations: list[tuple[int, Revocation]] = []
+        self.errands: dict[ErrandId, _Hold] = {}
+        self.watches: list[Watch] = []
+        self._feed_n = 0
+        self._forgotten_n = 0
+        self._of_session: dict[SessionId, list[LeaseId]] = {}
+        self._marks: dict[tuple[str, str], Once] = {}
+        self._sealed: dict[str, bytes] = {}
+        self._beats: dict[SessionId, tuple[datetime, datetime | None]] = {}
+        self._tiles: dict[tuple[int, int], bytes] = {}
+        self._checkpoint: tuple[int, str] | None = None
+
+    # -- commit ------------------------------------------------------------------------
+    async def commit(self, change: Change) -> Head:
+        """Write `change` whole, or not at all."""
+        await asyncio.sleep(0)
+        self._judge(change)
+        self._write(change)
+        head = self._head()
+        for watch in self.watches:
+            watch(change)
+        await asyncio.sleep(0)
+        return head
+
+    def _judge(self, change: Change) -> None:
+        for step in change.steps:
+            if step.facts:
+                self._require_version(_kind(step.row), step.row.id, step.read_version)
+        for pinned in change.pins:
+            self._require_version(pinned.row, pinned.id, pinned.version)
+        for once in change.once:
+            if (once.kind, once.key) in self._marks:
+                raise Refused("replayed", f"this {once.kind} was used before")
+        for spend in change.spend:
+            mark = self._marks.get((spend.kind, spend.key))
+            if mark is None or mark.expires_at <= spend.now:
+                raise Refused("unknown_mark", f"there is no such {spend.kind}, or it has expired")
+
+    def _require_version(self, kind: RowKind, row_id: str, version: int) -> None:
+        row = self.rows.get((kind, row_id))
+        if (row.version if row else 0) != version:
+            raise Conflict("stale", f"{kind} `{row_id}` is no longer at version {version}")
+
+    def _write(self, change: Change) -> None:
+        for step in change.steps:
+            if not step.facts:
+                continue
+            row = step.row
+            self.rows[_kind(row), row.id] = row
+            self.facts += step.facts
+            if isinstance(row, Lease) and step.read_version == 0:
+                self._of_session.setdefault(row.session, []).append(row.id)
+        for spend in change.spend:
+            del self._marks[spend.kind, spend.key]
+        for once in change.once:
+            self._marks[once.kind, once.key] = once
+        for done in change.done:
+            self.errands.pop(done, None)
+        for errand in change.errands:
+            self.errands[errand.id] = _Hold(errand, None, None)
+        for revocation in change.revocations:
+            self._feed_n += 1
+            self.revocations.append((self._feed_n, revocation))
+        for sealed in change.sealed:
+            self._sealed[sealed.name] = sealed.ciphertext
+
+    def _head(self) -> Head:
+        return Head(self.epoch, len(self.facts), self._feed_n)
+
+    async def head(self) -> Head:
+        await asyncio.sleep(0)
+        return self._head()
+
+    # -- state -------------------------------------------------------------------------
+    def _all(self, kind: RowKind) -> list[Row]:
+        return sorted((row for (of, _), row in self.rows.items() if of is kind), key=lambda row: row.id)
+
+    def all_sessions(self) -> list[Session]:
+        """Every session, at once: for assertions."""
+        return cast("list[Session]", self._all(RowKind.SESSION))
+
+    def all_leases(self, session: SessionId) -> list[Lease]:
+        """Every lease of a session, at once: for assertions."""
+        return [cast("Lease", self.rows[RowKind.LEASE, one]) for one in self._of_session.get(session, ())]
+
+    async def session(self, session: SessionId) -> Session | None:
+        await asyncio.sleep(0)
+        return cast("Session | None", self.rows.get((RowKind.SESSION, session)))
+
+    async def family(self, root: SessionId) -> Sequence[Session]:
+        await asyncio.sleep(0)
+        found = [one for one in self.all_sessions() if one.id == root or root in one.ancestors]
+        return sorted(found, key=lambda one: (len(one.ancestors), one.id))
+
+    async def sessions(
+        self, which: SessionFilter, *, after: SessionId | None, limit: int
+    ) -> Sequence[Session]:
+        await asyncio.sleep(0)
+        found = [
+            one for one in self.all_sessions() if _fits(one, which) and (after is None or one.id > after)
+        ]
+        return found[:limit]
+
+    async def lease(self, lease: LeaseId) -> Lease | None:
+        await asyncio.sleep(0)
+        return cast("Lease | None", self.rows.get((RowKind.LEASE, lease)))
+
+    async def leases(self, session: SessionId) -> Sequence[Lease]:
+        await asyncio.sleep(0)
+        return self.all_leases(session)
+
+    async def living_leases(self, target: TargetId) -> int:
+        await asyncio.sleep(0)
+        leases = cast("list[Lease]", self._all(RowKind.LEASE))
+        return sum(one.target == target and one.state is not LeaseState.DESTROYED for one in leases)
+
+    async def client(self, client: ClientId) -> Client | None:
+        await asyncio.sleep(0)
+        return cast("Client | None", self.rows.get((RowKind.CLIENT, client)))
+
+    async def client_named(self, name: str) -> Client | None:
+        clients = await self.clients()
+        return next((one for one in clients if one.name == name and one.removed_at is None), None)
+
+    async def clients(self) -> Sequence[Client]:
+        await asyncio.sleep(0)
+        return cast("list[Client]", self._all(RowKind.CLIENT))
+
+    async def charter(self, name: str, number: int | None = None) -> Charter | None:
+        found = [one for one in await self.charters() if one.name == name and number in (None, one.number)]
+        return max(found, key=lambda one: one.number, default=None)
+
+    async def charters(self) -> Sequence[Charter]:
+        await asyncio.sleep(0)
+        return cast("list[Charter]", self._all(RowKind.CHARTER))
+
+    async def target_named(self, name: str) -> Target | None:
+        targets = await self.targets()
+        return next(
+            (one for one in targets if one.name == name and one.state is not TargetState.REMOVED), None
+        )
+
+    async def target(self, target: TargetId) -> Target | None:
+        await asyncio.sleep(0)
+        return cast("Target | None", self.rows.get((RowKind.TARGET, target)))
+
+    async def targets(self) -> Sequence[Target]:
+        await asyncio.sleep(0)
+        return cast("list[Target]", self._all(RowKind.TARGET))
+
+    # -- working tables ----------------------------------------------------------------
+    async def mark(self, kind: str, key: str, now: datetime) -> str | None:
+        await asyncio.sleep(0)
+        mark = self._marks.get((kind, key))
+        return mark.value if mark and mark.expires_at > now else None
+
+    async def sealed(self, name: str) -> bytes | None:
+        await asyncio.sleep(0)
+        return self._sealed.get(name)
+
+    async def note_beats(self, beats: Collection[tuple[SessionId, datetime, datetime | None]]) -> None:
+        await asyncio.sleep(0)
+        for session, last, missed in beats:
+            known = self._beats.get(session)
+            if known is None or known[0] <= last:  # an older beat never replaces a newer one
+                self._beats[session] = (last, missed)
+
+    async def last_beat(self, session: SessionId) -> datetime | None:
+        await asyncio.sleep(0)
+        beat = self._beats.get(session)
+        return beat[0] if beat else None
+
+    async def overdue(self, now: datetime, *, beats_until: datetime, limit: int) -> Sequence[Overdue]:
+        await asyncio.sleep(0)
+        found = []
+        for session in self.all_sessions():
+            last, missed = self._beats.get(session.id, (None, None))
+            silent = missed is not None and missed <= beats_until and session.state is State.ACTIVE
+            due = next_due(session)
+            if silent or (due is not None and due <= now):
+                found.append(Overdue(session.id, last))
+        return found[:limit]
+
+    async def forget_expired(self, now: datetime) -> int:
+        await asyncio.sleep(0)
+        marks = [key for key, mark in self._marks.items() if mark.expires_at <= now]
+        for key in marks:
+            del self._marks[key]
+        kept = [(n, one) for n, one in self.revocations if one.keep_until > now]
+        gone = [n for n, one in self.revocations if one.keep_until <= now]
+        self._forgotten_n = max([self._forgotten_n, *gone])
+        self.revocations = kept
+        return len(marks) + len(gone)
+
+    # -- errands -----------------------------------------------------------------------
+    async def claim(
+        self, holder: str, now: datetime, *, hold: timedelta, limit: int, without: Collection[TargetId] = ()
+    ) -> Sequence[Errand]:
+        await asyncio.sleep(0)
+        free = [
+            one.errand
+            for one in self.errands.values()
+            if one.errand.run_at <= now
+            and (one.until is None or one.until <= now)
+            and one.errand.target not in without
+        ]
+        taken = sorted(free, key=lambda one: (one.run_at, one.id))[:limit]
+        claimed = [replace(one, attempts=one.attempts + 1) for one in taken]
+        for errand in claimed:
+            self.errands[errand.id] = _Hold(errand, holder, now + hold)
+        return claimed
+
+    async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
+        await asyncio.sleep(0)
+        held = self.errands.get(errand)
+        if held is None or held.holder != holder:
+            return False
+        self.errands[errand] = _Hold(replace(held.errand, run_at=run_at), None, None)
+        return True
+
+    async def next_errand_at(self) -> datetime | None:
+        await asyncio.sleep(0)
+        waits = [one.until or one.errand.run_at for one in self.errands.values()]
+        return min(waits, default=None)
+
+    # -- feed and journal --------------------------------------------------------------
+    async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
+        await asyncio.sleep(0)
+        mark = self._head().mark
+        follows = (
+            after is not None and after.epoch == self.epoch and self._forgotten_n <= after.n <= self._feed_n
+        )
+        if after is None or not follows:
+            return FeedPage(mark, tuple(_entry(n, one) for n, one in self.revocations), snapshot=True)
+        found = tuple(_entry(n, one) for n, one in self.revocations if n > after.n)[:limit]
+        reached = Mark(self.epoch, found[-1].n) if len(found) == limit else mark
+        return FeedPage(reached, found, snapshot=False)
+
+    async def journal(self, first: int, *, limit: int) -> Sequence[JournalEntry]:
+        await asyncio.sleep(0)
+        chosen = self.facts[first : first + limit]
+        return [JournalEntry(first + i, _leaf(first + i, fact)) for i, fact in enumerate(chosen)]
+
+    async def session_journal(self, session: SessionId) -> Sequence[JournalEntry]:
+        await asyncio.sleep(0)
+        return [
+            JournalEntry(i, _leaf(i, fact)) for i, fact in enumerate(self.facts) if fact.session == session
+        ]
+
+    async def tiles(self, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        await asyncio.sleep(0)
+        return {key: self._tiles[key] for key in keys if key in self._tiles}
+
+    async def seal(self, size: int, tiles: dict[tuple[int, int], bytes], checkpoint: str) -> None:
+        await asyncio.sleep(0)
+        if self._checkpoint is not None and self._checkpoint[0] >= size:
+            raise Conflict("stale", f"a checkpoint of size {self._checkpoint[0]} exists")
+        self._tiles.update(tiles)
+        self._checkpoint = (size, checkpoint)
+
+    async def checkpoint(self) -> tuple[int, str] | None:
+        await asyncio.sleep(0)
+        return self._checkpoint
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+
+
+def _kind(row: Row) -> RowKind:
+    return _KINDS[type(row)]
+
+
+def _entry(n: int, revocation: Revocation) -> FeedEntry:
+    return FeedEntry(n, revocation.kind, revocation.id, revocation.min_generation)
+
+
+def _leaf(index: int, fact: Fact) -> bytes:
+    body = {"index": index, "kind": fact.kind, "id": fact.id, "at": fact.at, "changes": fact.changes}
+    return json.dumps(body, default=str, sort_keys=True).encode()
+
+
+def _fits(session: Session, which: SessionFilter) -> bool:
+    return (
+        which.client in (None, session.client)
+        and (which.states is None or session.state in which.states)
+        and which.owner in (None, session.owner)
+        and which.charter in (None, session.charter, session.task.kind)
+        and which.task_ref in (None, session.task.ref)
+    )

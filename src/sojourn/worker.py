@@ -1,0 +1,120 @@
+"""The loops that keep promises: reap, sweep, announce, seal, forget.
+
+Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
+error: an error is logged and counted, and the loop goes on. This is the only place that
+catches everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from sojourn.adapters.waking_store import Wake
+from sojourn.ports.clock import Clock
+from sojourn.ports.store import Store
+from sojourn.services.announce_revocations import AnnounceRevocations
+from sojourn.services.reap_leases import ReapLeases
+from sojourn.services.sweep_deadlines import SweepDeadlines
+
+log = logging.getLogger(__name__)
+
+ANNOUNCE_EVERY_S: Final = 0.1
+"""What another node committed is announced this late at most; our own commits wake us."""
+
+SEAL_EVERY_S: Final = 1.0
+SEAL_PAUSE_S: Final = 0.1
+"""Facts of so long share one checkpoint: signing each by itself would gain nothing."""
+
+FORGET_EVERY_S: Final = 60.0
+_AFTER_ERROR_S: Final = 0.5
+
+Once = Callable[[], Awaitable[int]]
+
+
+class Seals(Protocol):
+    """What turns facts into signed checkpoints."""
+
+    async def run_once(self) -> int:
+        """How many facts were sealed."""
+        ...
+
+
+class Worker:
+    """Runs the loops until it is cancelled. It owns nothing: a second one does no harm."""
+
+    def __init__(
+        self,
+        reap: ReapLeases,
+        sweep: SweepDeadlines,
+        announce: AnnounceRevocations,
+        seal: Seals | None,
+        clock: Clock,
+        *,
+        store: Store,
+        wake: Wake,
+        sweep_every_s: float,
+    ) -> None:
+        self._reap = reap
+        self._sweep = sweep
+        self._announce = announce
+        self._seal = seal
+        self._clock = clock
+        self._store = store
+        self._wake = wake
+        self._sweep_every_s = sweep_every_s
+        self.errors: Counter[str] = Counter()  # by loop, for metrics
+
+    async def run(self) -> None:
+        """Run every loop; returns only by cancellation."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._for_ever("reap", lambda: self._reap.run(self._wake.errands)))
+            group.create_task(self._for_ever("sweep", self._sweeping))
+            group.create_task(self._for_ever("announce", self._announcing))
+            group.create_task(self._for_ever("forget", self._forgetting))
+            if self._seal is not None:
+                group.create_task(self._for_ever("seal", self._sealing))
+
+    async def _for_ever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await loop()
+            except Exception:  # the one place: a loop that died would break every promise silently
+                self.errors[name] += 1
+                log.exception("the %s loop failed and goes on", name)
+                await self._clock.sleep(_AFTER_ERROR_S)
+
+    async def _sweeping(self) -> None:
+        while True:
+            await self._sweep.run_once()
+            await self._clock.sleep(self._sweep_every_s)
+
+    async def _announcing(self) -> None:
+        while True:
+            self._wake.feed.clear()
+            await self._announce.run_once()
+            await _wait(self._wake.feed, ANNOUNCE_EVERY_S)
+
+    async def _forgetting(self) -> None:
+        while True:
+            await self._clock.sleep(FORGET_EVERY_S)
+            await self._store.forget_expired(self._clock.now())
+
+    async def _sealing(self) -> None:
+        assert self._seal is not None
+        while True:
+            self._wake.journal.clear()
+            await self._seal.run_once()
+            await _wait(self._wake.journal, SEAL_EVERY_S)
+            await self._clock.sleep(SEAL_PAUSE_S)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return

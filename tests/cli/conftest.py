@@ -1,0 +1,43 @@
+"""A control plane, profiles for it, and `sojourn` as a real command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sojourn.client.profile import Profile, save_profile
+from sojourn.client.signing import Es256Key
+from tests.cli.command import Sojourn
+from tests.cli.control_plane import ControlPlane
+
+
+@pytest.fixture
+def plane() -> Iterator[ControlPlane]:
+    """A control plane that answers."""
+    plane = ControlPlane()
+    yield plane
+    plane.close()
+    assert plane.wrong == []
+
+
+@pytest.fixture
+def sojourn(plane: ControlPlane, tmp_path: Path) -> Iterator[Sojourn]:
+    """The command, with a workload's and an operator's profile."""
+    folder = tmp_path / "profiles"
+    for role in ("workload", "operator"):
+        key = Es256Key.generate()
+        plane.enrol(f"cli_{role}", role, dict(key.public_jwk))
+        save_profile(folder / f"{role}.json", Profile(plane.issuer, f"cli_{role}", role, role, key))
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    environ = {**os.environ, "SOJOURN_PROFILE": str(folder), "XDG_RUNTIME_DIR": str(runtime)}
+    command = Sojourn([sys.executable, "-m", "sojourn.cli"], environ, runtime)
+    yield command
+    for started in command.started:
+        if started.poll() is None:
+            started.kill()
+        started.communicate(timeout=10)

@@ -1,0 +1,360 @@
+"""A whole deployment in one virtual second: processes that crash, targets that fail, a store.
+
+A process reaches the store and the targets only through its gate. When it dies the gate
+shuts; a request that was on the wire may land all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Coroutine, Mapping
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from sojourn.adapters.waking_store import Wake, waking
+from sojourn.config import Settings
+from sojourn.core.change import Change
+from sojourn.core.charter import Charter, Renewals, apply
+from sojourn.core.client import Client, Role, register
+from sojourn.core.errors import SojournError, Unavailable
+from sojourn.core.ids import CharterId, ClientId, OwnerId, SessionId, TargetId
+from sojourn.core.scope import AudienceGrant, TargetGrant, collect
+from sojourn.core.session import BeatRule, Session, State, Task
+from sojourn.core.target import Target, TargetState, add, preflighted
+from sojourn.ports.attestor import Attestation, Evidence
+from sojourn.ports.provider import Intent, Issued, Observation, Provider, Ref
+from sojourn.ports.store import Head, Store
+from sojourn.services.activate_session import Activation, ActivateSession
+from sojourn.services.announce_revocations import AnnounceRevocations
+from sojourn.services.beat_book import BeatBook
+from sojourn.services.beat_session import BeatSession
+from sojourn.services.complete_session import CompleteSession
+from sojourn.services.end_session import EndSession
+from sojourn.services.mint_tokens import MintTokens
+from sojourn.services.narrow_session import NarrowSession
+from sojourn.services.open_session import OpenRequest, OpenSession
+from sojourn.services.reap_leases import ReapLeases
+from sojourn.services.resume_session import ResumeSession
+from sojourn.services.suspend_session import SuspendSession
+from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.testing.clock import LoopClock, SeededEntropy
+from sojourn.testing.fakes import FakeProviders, FakeTarget, Fault
+from sojourn.testing.memory_store import MemoryStore
+from tests.sim.laws import Laws, RecordingSigner
+
+KEY: Final = "thumbprint-of-the-session-key"
+SEND_FAULTS: Final = (Fault.UNSENT, Fault.NO_EFFECT, Fault.LOST_ANSWER, Fault.HELD)
+CALL_FAULTS: Final = (Fault.UNSENT, Fault.NO_EFFECT, Fault.LOST_ANSWER, Fault.LIE)
+
+
+class Crashed(BaseException):
+    """The process is dead: nothing in it goes on."""
+
+
+class QuietBell:
+    """A bell that nobody waits for."""
+
+    def ring(self, n: int) -> None:
+        """Nobody hears it."""
+
+    async def wait_beyond(self, n: int, timeout_s: float) -> None:
+        """Return at once."""
+
+
+class GateStore:
+    """The store as one process sees it."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    def __getattr__(self, name: str) -> object:
+        method = getattr(self._world.store, name)
+
+        async def call(*args: object, **named: object) -> object:
+            self._process.require_alive()
+            answer = await method(*args, **named)
+            self._process.require_alive()
+            return answer
+
+        return call
+
+    async def commit(self, change: Change) -> Head:
+        self._process.require_alive()
+        chance = self._world.rng.random()
+        if chance < self._world.store_fails / 2:
+            raise Unavailable("store_unavailable", "no answer")
+        head = await self._world.store.commit(change)
+        self._process.require_alive()
+        if chance < self._world.store_fails:
+            raise Unavailable("store_unavailable", "the answer was lost")
+        return head
+
+
+class GateProvider:
+    """A provider as one process sees it; what is on the wire outlives the process."""
+
+    def __init__(self, world: World, process: Process, target: FakeTarget) -> None:
+        self._world = world
+        self._process = process
+        self._target = target
+
+    def __getattr__(self, name: str) -> object:
+        method = getattr(self._target, name)
+        if not asyncio.iscoroutinefunction(method):
+            return method
+
+        async def call(*args: object, **named: object) -> object:
+            self._process.require_alive()
+            wire = asyncio.ensure_future(method(*args, **named))
+            wire.add_done_callback(_forget_error)
+            outlives = self._world.rng.random() < 0.5
+            answer = await (asyncio.shield(wire) if outlives else wire)
+            self._process.require_alive()
+            return answer
+
+        return call
+
+
+def _forget_error(wire: asyncio.Future[object]) -> None:
+    if not wire.cancelled():
+        wire.exception()
+
+
+class Vouch:
+    """Evidence that always holds, for the one workload there is."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def attest(self, evidence: Evidence, now: object) -> Attestation:
+        """It is the workload."""
+        return Attestation(self._client)
+
+
+class Process:
+    """One process of ours: the services over its own gates, and its tasks."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.dead = False
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.wake = Wake()
+        clock, entropy, settings = world.clock, world.entropy, world.settings
+        store = self.store = waking(cast("Store", GateStore(world, self)), self.wake)
+        providers = FakeProviders(
+            {name: cast("Provider", GateProvider(world, self, one)) for name, one in world.targets.items()}
+        )
+        attestors = {"test": Vouch(world.client)}
+        mint = MintTokens(world.signer, clock, entropy, settings.issuer)
+        self.beats = BeatBook(store)
+        self.end = world.make_end(store)
+        self.open = OpenSession(store, clock, entropy, attestors, settings)
+        self.activate = ActivateSession(store, clock, entropy, providers, mint, self.end, settings)
+        self.beat = BeatSession(store, clock, mint, self.beats)
+        self.narrow = NarrowSession(store, clock, entropy, settings)
+        self.suspend = SuspendSession(store, clock, entropy, settings)
+        self.resume = ResumeSession(store, clock, entropy, attestors, providers, mint, self.end, settings)
+        self.complete = CompleteSession(store, self.end)
+        self.reap = ReapLeases(store, clock, providers, settings, holder=name, look_every_s=5.0)
+        world.break_reaper(self.reap)
+        self.sweep = SweepDeadlines(store, clock, self.end, self.suspend, clock.now(), beats=self.beats)
+        self.announce = AnnounceRevocations(store, QuietBell())
+
+    def require_alive(self) -> None:
+        """Nothing goes on in a dead process."""
+        if self.dead:
+            raise Crashed
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run `work` in this process."""
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(_forget_error)
+        self.tasks.append(task)
+        return task
+
+    def start_worker(self) -> None:
+        """Start the loops that keep promises."""
+        self.spawn(self._for_ever(self._reap_once))
+        self.spawn(self._for_ever(self._sweep_once))
+
+    async def _for_ever(self, once: Any) -> None:
+        while True:
+            try:
+                await once()
+            except SojournError:
+                await self.world.clock.sleep(0.5)
+            except BaseExceptionGroup as group:
+                if group.split(SojournError)[1] is not None:
+                    raise
+                await self.world.clock.sleep(0.5)
+
+    async def _reap_once(self) -> None:
+        await self.reap.run(self.wake.errands)
+
+    async def _sweep_once(self) -> None:
+        await self.sweep.run_once()
+        await self.world.clock.sleep(self.world.sweep_every_s)
+
+    def crash(self) -> None:
+        """Die between two instructions."""
+        self.dead = True
+        for task in self.tasks:
+            task.cancel()
+
+    async def stop(self) -> None:
+        """Die, and see every task gone."""
+        self.crash()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+class World:
+    """Everything there is in one simulation."""
+
+    def __init__(self, seed: int, mutant: str = "") -> None:
+        self.seed = seed
+        self.mutant = mutant
+        self.rng = random.Random(seed)
+        self.clock = LoopClock()
+        self.entropy = SeededEntropy(seed, self.clock)
+        self.settings = Settings(issuer="http://sim")
+        self.store = MemoryStore()
+        self.store_fails = 0.0
+        self.call_fails = 0.0
+        self.sweep_every_s = 1.0
+        self.targets = {name: self._target() for name in ("shop", "mail")}
+        self.signer = RecordingSigner()
+        self.laws = Laws(self.store, self.targets, self.signer, self.clock)
+        self.store.watches.append(self.laws.after_commit)
+        self.processes: list[Process] = []
+        self.now = self.clock
+
+    def _target(self) -> FakeTarget:
+        return FakeTarget(
+            self.clock,
+            faults=self._fault,
+            latency_s=lambda: self.rng.random() * 0.02,
+            held_s=lambda: self.rng.random() * 5,
+        )
+
+    def _fault(self, method: str) -> Fault | None:
+        if self.rng.random() >= self.call_fails:
+            return None
+        return self.rng.choice(SEND_FAULTS if method in ("issue", "thaw") else CALL_FAULTS)
+
+    # -- replaceable parts, for mutants ------------------------------------------------
+    def make_end(self, store: Store) -> EndSession:
+        """The one door out."""
+        return EndSession(store, self.clock, self.entropy, self.settings)
+
+    def break_reaper(self, reap: ReapLeases) -> None:
+        """Nothing is broken, unless a mutant says so."""
+
+    # -- setting up --------------------------------------------------------------------
+    async def furnish(self, *, beat: BeatRule | None = None, renewals: int = 1) -> None:
+        """One workload, one charter, two ready targets."""
+        now = self.clock.now()
+        self.client = Client(
+            ClientId("cli_1"), 1, "job", Role.WORKLOAD, OwnerId("team"), {"kty": "EC"}, "thumb", now
+        )
+        charter = Charter(
+            id=CharterId("cha_1"),
+            version=1,
+            name="demo",
+            number=1,
+            owner=OwnerId("team"),
+            clients=("job",),
+            grants=collect(
+                [
+                    TargetGrant("db", "shop", "reader"),
+                    TargetGrant("post", "mail", "reader"),
+                    AudienceGrant("api", "https://api", ("read", "write")),
+                ]
+            ),
+            default_duration=timedelta(seconds=20),
+            longest=timedelta(minutes=20),
+            beat=beat or BeatRule(timedelta(seconds=300), timedelta(seconds=600)),
+            renewals=Renewals(renewals, timedelta(seconds=10)),
+            applied_at=now,
+            applied_by="ops",
+        )
+        await self.store.commit(Change(steps=(register(self.client), apply(charter))))
+        for name in self.targets:
+            target = Target(
+                TargetId(f"tgt_{name}"), 1, TargetState.UNTRIED, name, "fake", {}, {"reader": {}}, "A", now
+            )
+            step = add(target)
+            await self.store.commit(Change(steps=(step.then(preflighted(step.row, passed=True, now=now)),)))
+
+    def process(self, *, worker: bool = True) -> Process:
+        """Start a process."""
+        process = Process(self, f"p{len(self.processes)}")
+        self.processes.append(process)
+        if worker:
+            process.start_worker()
+        return process
+
+    # -- what workloads and operators do -----------------------------------------------
+    def ask(self, *grants: str, seconds: float | None = None) -> OpenRequest:
+        """A request for a session."""
+        duration = timedelta(seconds=seconds) if seconds is not None else None
+        return OpenRequest(Evidence("test", ""), Task("demo", "1"), grants, duration, {}, KEY)
+
+    async def open(self, process: Process, *grants: str, seconds: float | None = None) -> Activation:
+        """Open and activate, and connect with what was given."""
+        opening = await process.open(self.ask(*grants, seconds=seconds))
+        activation = await process.activate(opening.session)
+        self.use(activation)
+        return activation
+
+    def use(self, activation: Activation) -> int:
+        """Connect with every credential that was handed out."""
+        return sum(
+            self.targets[one.target].connect(one.connection["user"], one.secret.reveal())
+            for one in activation.credentials
+        )
+
+    async def pause(self, most_s: float) -> None:
+        """Wait for up to `most_s`, often not at all."""
+        if self.rng.random() < 0.5:
+            for _ in range(self.rng.randrange(12)):
+                await asyncio.sleep(0)
+            return
+        await self.clock.sleep(self.rng.random() * most_s)
+
+    # -- the end of a simulation -------------------------------------------------------
+    async def heal(self, *, within_s: float = 200.0) -> None:
+        """Let everything work again, and wait until nothing is left to do."""
+        self.store_fails = self.call_fails = 0.0
+        for target in self.targets.values():
+            target.down = False
+            for account in target.accounts.values():
+                account.owns = False
+        if not any(not process.dead and process.tasks for process in self.processes):
+            self.process()
+        deadline = self.clock.monotonic() + within_s
+        while self.clock.monotonic() < deadline and not self.is_quiet():
+            await self.clock.sleep(1.0)
+        await self.clock.sleep(6.0)  # whatever was held back on the wire lands now, or never
+        for process in self.processes:
+            await process.stop()
+
+    def is_quiet(self) -> bool:
+        """Whether every session has ended and no errand is left."""
+        ended = all(one.state is State.ENDED for one in self.store.all_sessions())
+        return ended and not self.store.errands
+
+    def trace(self) -> str:
+        """A digest of everything that happened, in order."""
+        lines = (f"{fact.at} {fact.kind} {fact.id}" for fact in self.store.facts)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def living(world: World) -> list[Session]:
+    """Sessions that have not begun to end."""
+    return [one for one in world.store.all_sessions() if one.state in (State.ACTIVE, State.SUSPENDED)]
+
+
