@@ -17,7 +17,7 @@ from tests.faces.world import World
 
 CLASSES = {kind.__name__: status for kind, status in STATUS_OF_CLASS}
 # Raised and caught on this side of the wire only: the edge, the command, the verifier.
-EDGE = ("guard", "client", "cli", "ledger")
+EDGE = ("guard", "client", "cli", "ledger", "testing")
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
@@ -36,7 +36,7 @@ def test_every_code_that_is_raised_is_documented_with_its_status() -> None:
 
 
 # Raised under two classes, or told in OAuth's form: the table gives the status callers mostly see.
-TWO_FORMS = frozenset({"unsupported_grant_type", "unknown_provider", "bad_token", "session_ended"})
+TWO_FORMS = frozenset({"unsupported_grant_type", "unknown_provider", "bad_token", "session_ended", "unknown_target"})
 
 
 def _raised() -> Iterator[tuple[str, int, str]]:

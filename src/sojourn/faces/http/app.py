@@ -178,13 +178,18 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     if status == 405:
         answer = problem(Invalid("method_not_allowed", f"`{request.method[:20]}` is not offered here"))
-        answer.headers["Allow"] = ((error.headers or {}) if isinstance(error, HTTPException) else {}).get(
-            "Allow", ""
-        )
+        answer.headers["Allow"] = ", ".join(_methods_at(request))
         return answer
     if status == 404:
         return problem(NotFound("not_found", "there is no such path"))
     return problem(Invalid("malformed_body", "the request cannot be read"))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method of the path; one route knows only its own."""
+    routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
+    here = [route.methods for route in routes if route.path_regex.match(request.url.path)]
+    return sorted({method for methods in here for method in methods})
 
 
 async def _defect(request: Request, error: Exception) -> Response:
