@@ -84,8 +84,12 @@ def site() -> Iterator[Site]:
     with running_plane() as plane:
         port = free_port()
         base = f"http://127.0.0.1:{port}"
-        app = Starlette(routes=[Route("/stock", stock), Route("/slow", slow), Route("/events/{kind}", events)])
-        guard = Guard(app, plane.profile, base=base, require={"/": ["stock.read"], "/stock/write": ["stock.write"]})
+        app = Starlette(
+            routes=[Route("/stock", stock), Route("/slow", slow), Route("/events/{kind}", events)]
+        )
+        guard = Guard(
+            app, plane.profile, base=base, require={"/": ["stock.read"], "/stock/write": ["stock.write"]}
+        )
         with served(guard, port):
             yield Site(plane, guard, base, Workload())
 
@@ -212,7 +216,9 @@ def test_a_stream_is_cut_when_its_session_ends(site: Site, kind: str) -> None:
 
 def test_a_stream_is_cut_when_the_guard_goes_deaf(site: Site) -> None:
     token, began, outcome = site.plane.token(site.work), threading.Event(), list[str]()
-    reader = threading.Thread(target=lambda: outcome.append(read_until_closed(site, token, "/events/quiet", began)))
+    reader = threading.Thread(
+        target=lambda: outcome.append(read_until_closed(site, token, "/events/quiet", began))
+    )
     reader.start()
     assert began.wait(5)
 
@@ -240,7 +246,7 @@ def test_narrowing_cuts_streams_of_the_earlier_generation_only(site: Site) -> No
     for generation, event in zip((1, 2), ready, strict=True):
         token = site.plane.token(site.work, generation=generation)
         threading.Thread(
-            target=lambda kept=token, e=event, g=generation: outcome.append(  # type: ignore[misc]
+            target=lambda kept=token, e=event, g=generation: outcome.append(
                 f"{g} {read_until_closed(site, kept, '/events/ticks', e)}"
             ),
             daemon=True,
@@ -267,7 +273,9 @@ async def test_a_websocket_is_closed_with_our_code_when_its_session_ends() -> No
 
         guard = Guard(echo, plane.profile, base=BASE, require={})
         token = plane.token(work)
-        headers = [(k.lower().encode(), v.encode()) for k, v in work.headers(token, "GET", BASE + "/echo").items()]
+        headers = [
+            (k.lower().encode(), v.encode()) for k, v in work.headers(token, "GET", BASE + "/echo").items()
+        ]
         scope = {"type": "websocket", "path": "/echo", "headers": headers}
         incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue(4)
         incoming.put_nowait({"type": "websocket.connect"})
@@ -301,7 +309,9 @@ async def test_a_websocket_without_a_token_is_never_opened() -> None:
         guard = Guard(never, plane.profile, base=BASE, require={})
         await guard({"type": "websocket", "path": "/echo", "headers": []}, receive, send)
         extensions: dict[str, Any] = {"websocket.http.response": {}}
-        await guard({"type": "websocket", "path": "/", "headers": [], "extensions": extensions}, receive, send)
+        await guard(
+            {"type": "websocket", "path": "/", "headers": [], "extensions": extensions}, receive, send
+        )
         await guard.stop()
 
     assert sent[0]["type"] == "websocket.close"
@@ -340,5 +350,3 @@ def test_a_wsgi_application_is_guarded_by_the_same_rules() -> None:
         guard.thread.stop()
 
     assert answers == ["200 OK", "401 Unauthorized"]
-
-

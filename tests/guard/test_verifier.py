@@ -153,7 +153,10 @@ BAD_TOKENS: dict[str, tuple[str, str]] = {
     "payload nested deep": (forge(HEADER, b"[" * 3000 + b"]" * 3000), "bad_token"),
     "payload with a huge number": (forge(HEADER, b'{"exp":' + b"9" * 5000 + b"}"), "bad_token"),
     "a claim named twice": (forge(HEADER, json.dumps(payload())[:-1].encode() + b',"sid":"x"}'), "bad_token"),
-    "header named twice": (forge(json.dumps(HEADER)[:-1].encode() + b',"alg":"ES256"}', payload()), "bad_token"),
+    "header named twice": (
+        forge(json.dumps(HEADER)[:-1].encode() + b',"alg":"ES256"}', payload()),
+        "bad_token",
+    ),
     "four parts": (forge(HEADER, payload()) + ".x", "bad_token"),
     "five parts, a JWE": ("a.b.c.d.e", "bad_token"),
     "one part": ("opaque", "bad_token"),
@@ -183,7 +186,21 @@ BAD_TOKENS: dict[str, tuple[str, str]] = {
     "ancestor a number": (forge(HEADER, payload(anc=[1])), "bad_token"),
     **{
         f"claim {name} missing": (forge(HEADER, payload(**{name: None})), "bad_token")
-        for name in ("iss", "sub", "aud", "exp", "iat", "jti", "cnf", "sid", "gen", "anc", "mark", "task", "scope")
+        for name in (
+            "iss",
+            "sub",
+            "aud",
+            "exp",
+            "iat",
+            "jti",
+            "cnf",
+            "sid",
+            "gen",
+            "anc",
+            "mark",
+            "task",
+            "scope",
+        )
     },
 }
 
@@ -225,7 +242,13 @@ BAD_PROOF_HEADERS: dict[str, tuple[dict[str, object], str]] = {
 def test_a_bad_proof_header_is_refused_with_its_code(bench: Bench, name: str) -> None:
     header, code = BAD_PROOF_HEADERS[name]
     token = token_of(bench)
-    claims = {"jti": name, "htm": "GET", "htu": URL, "iat": int(bench.clock.now().timestamp()), "ath": ath_of(token)}
+    claims = {
+        "jti": name,
+        "htm": "GET",
+        "htu": URL,
+        "iat": int(bench.clock.now().timestamp()),
+        "ath": ath_of(token),
+    }
 
     assert bench.code(token, forge(header, claims, WORK.key)) == code
 
@@ -233,7 +256,13 @@ def test_a_bad_proof_header_is_refused_with_its_code(bench: Bench, name: str) ->
 def test_unknown_members_of_a_proof_are_ignored(bench: Bench) -> None:
     token = token_of(bench)
     header = {**PROOF_HEADER, "kid": "any", "x": 1}
-    claims = {"jti": "u", "htm": "GET", "htu": URL, "iat": int(bench.clock.now().timestamp()), "ath": ath_of(token)}
+    claims = {
+        "jti": "u",
+        "htm": "GET",
+        "htu": URL,
+        "iat": int(bench.clock.now().timestamp()),
+        "ath": ath_of(token),
+    }
 
     assert bench.code(token, forge(header, {**claims, "extra": 1}, WORK.key)) == "ok"
 
@@ -257,7 +286,9 @@ def test_unknown_members_of_a_proof_are_ignored(bench: Bench) -> None:
     ],
     ids=str,
 )
-def test_a_request_that_is_wrong_around_the_token_is_refused(bench: Bench, changes: dict[str, Any], code: str) -> None:
+def test_a_request_that_is_wrong_around_the_token_is_refused(
+    bench: Bench, changes: dict[str, Any], code: str
+) -> None:
     assert bench.code(token_of(bench), **changes) == code
 
 
@@ -438,6 +469,8 @@ def test_hostile_bytes_never_cause_anything_but_a_refusal() -> None:
     good = [forge(HEADER, payload()), sign_proof(WORK.key, "GET", URL, START, jti="1")]
     keys = {ISSUER_KEY.thumbprint: ISSUER_KEY.public}
 
+    codes = set[str]()
+
     for _ in range(1500):
         text = _mangle(dice, dice.choice(good))
         for judge in (
@@ -448,7 +481,9 @@ def test_hostile_bytes_never_cause_anything_but_a_refusal() -> None:
             try:
                 judge(text)
             except SojournError as error:
-                assert error.code in {"bad_token", "unknown_kid", "bad_proof", "bad_assertion"}
+                codes.add(error.code)
+
+    assert codes <= {"bad_token", "unknown_kid", "bad_proof", "bad_assertion"}
 
 
 def _mangle(dice: random.Random, text: str) -> str:
@@ -466,6 +501,16 @@ def _mangle(dice: random.Random, text: str) -> str:
             return ".".join(parts)
         case _:
             parts = text.split(".")
-            values: list[object] = [None, [], {}, "", -1, 1e308, "\ud800", {"typ": []}, {"alg": {}, "jwk": [1]}]
+            values: list[object] = [
+                None,
+                [],
+                {},
+                "",
+                -1,
+                1e308,
+                "\ud800",
+                {"typ": []},
+                {"alg": {}, "jwk": [1]},
+            ]
             parts[dice.randrange(2)] = b64(dice.choice(values))
             return ".".join(parts)
