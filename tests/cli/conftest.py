@@ -35,7 +35,7 @@ def sojourn(plane: ControlPlane, tmp_path: Path) -> Iterator[Sojourn]:
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
     environ = {**os.environ, "SOJOURN_PROFILE": str(folder), "XDG_RUNTIME_DIR": str(runtime)}
-    command = Sojourn([sys.executable, "-m", "sojourn.cli"], environ, runtime)
+    command = Sojourn([sys.executable, "-c", "from sojourn.cli.main import main; main()"], environ, runtime)
     yield command
     for started in command.started:
         if started.poll() is None:

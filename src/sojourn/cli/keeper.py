@@ -100,6 +100,8 @@ class _Keeper:
                 self._deadline = _now() + seconds + _SLACK_S
             case {"end": True}:
                 self._over = True
+            case _:
+                pass  # a newer wrapper's word
 
     def _start(self, what: dict[str, object]) -> None:
         argv, env, self._own_session = what["argv"], what["env"], what["own_session"] is True
@@ -184,7 +186,7 @@ def _become(argv: list[str], env: dict[str, str], *, keeper: int, prepare: Calla
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvpe(argv[0], argv, env)
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - running it is the purpose
     except OSError as error:
         os.write(2, f"sojourn: cannot run `{argv[0]}`: {error.strerror}\n".encode(errors="backslashreplace"))
         os._exit(_NOT_FOUND if error.errno == errno.ENOENT else _NOT_RUNNABLE)

@@ -52,7 +52,9 @@ class Supervision:
 
         options, live = self._options, self._live
         workspace.write(live.credentials)
-        proxy = Proxy(workspace.socket, live, options.addresses)
+        proxy = Proxy(
+            workspace.socket, live, options.addresses, on_resumed=lambda: workspace.write(live.credentials)
+        )
         added = workspace.environment(live.credentials, secrets=options.secrets_in_env)
         beats = BeatThread(live, self._on_end, on_heard=self._tether.hold)
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
@@ -93,7 +95,8 @@ class Supervision:
             case {"over": True}:
                 self._tether.end()
                 return True
-        return False
+            case _:
+                return False
 
     def _until_gone(self, event: object) -> bool:
         match event:
@@ -101,6 +104,8 @@ class Supervision:
                 self._code = code
             case {"gone": int()}:
                 return True
+            case _:
+                pass
         return False
 
     def _on_end(self, reason: str) -> None:
