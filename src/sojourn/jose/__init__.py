@@ -8,6 +8,7 @@ from sojourn.jose.verify import (
     peek_client,
     verify_access_token,
     verify_client_assertion,
+    verify_client_token,
     verify_proof,
 )
 
@@ -22,5 +23,6 @@ __all__ = [
     "sign_proof",
     "verify_access_token",
     "verify_client_assertion",
+    "verify_client_token",
     "verify_proof",
 ]
