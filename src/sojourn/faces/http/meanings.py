@@ -33,7 +33,10 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "fenced": (503, "Another server has taken over this database."),
     "idempotency_mismatch": (422, "The idempotency key was used before, for another request."),
     "internal_error": (500, "A defect of ours; nothing more was granted. Please report it."),
-    "invalid_request": (422, "A member or parameter is missing, unknown, or out of bounds; `errors` says which."),
+    "invalid_request": (
+        422,
+        "A member or parameter is missing, unknown, or out of bounds; `errors` says which.",
+    ),
     "late": (502, "No time was left to send it to the target."),
     "leaf_too_large": (422, "The request would make a record larger than the journal takes."),
     "malformed_body": (400, "The body is not JSON that can be read in only one way."),
