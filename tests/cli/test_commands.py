@@ -124,7 +124,9 @@ def test_a_login_makes_a_private_profile_and_pins_the_log(
     assert again.returncode == 10
 
 
-def test_a_client_is_added_with_a_key_that_stays_here(sojourn: Sojourn, plane: ControlPlane, tmp_path: Path) -> None:
+def test_a_client_is_added_with_a_key_that_stays_here(
+    sojourn: Sojourn, plane: ControlPlane, tmp_path: Path
+) -> None:
     out = tmp_path / "ci.json"
 
     done = sojourn("client", "add", "ci", "--owner", "team", "--out", str(out))
