@@ -75,10 +75,11 @@ class Proxy:
         self.live, self.addresses, self.on_resumed = live, addresses, on_resumed
         self._clock, self._lock = EdgeClock(), Lock()
         self._open: dict[http.client.HTTPConnection, socket.socket] = {}
-        self._server = _Server(path, self)
+        self._server, self._started = _Server(path, self), False
 
     def start(self) -> None:
         """Answer, in threads."""
+        self._started = True
         Thread(target=self._server.serve_forever, name="proxy", daemon=True, args=(0.2,)).start()
 
     def cut(self) -> None:
@@ -91,6 +92,8 @@ class Proxy:
     def stop(self) -> None:
         """Listen no more."""
         self.cut()
+        if self._started:
+            self._server.shutdown()
         self._server.server_close()
 
     def far_side(self, route: Route) -> http.client.HTTPConnection:
