@@ -132,8 +132,7 @@ def _show(answer: Json, *, as_json: bool) -> None:
 def _show_checks(checks: tuple[Json, ...]) -> None:
     for check in checks:
         mark = "\N{CHECK MARK}" if check.get("ok") is True else "\N{BALLOT X}"
-        print(
-            f"{mark} {check.get('name')!s:<28} {check.get('took_ms')!s:>8} ms  {printable(check.get('detail'))}"
-        )
+        took = f"{check.get('took_ms')!s:>8} ms"
+        print(f"{mark} {printable(check.get('name')):<28} {took}  {printable(check.get('detail'))}")
         if check.get("ok") is not True and check.get("mend"):
             print(f"  mend: {printable(check['mend'])}")
