@@ -148,7 +148,7 @@ def server_up(story: Story) -> None:
         story.begin("dev", "--state", str(story.place / "state"), "--port", str(story.port), out=log)
     wait_for("the server answers", lambda: fetch(f"http://127.0.0.1:{story.port}/readyz") == 200, 20)
     link = (story.place / "state" / "invitation").read_text().strip()
-    story.run("login", "-", "--name", "ada", secret=f"{link}\n")
+    story.run("login", "--name", "ada", secret=f"{link}\n")
     word = secrets.token_urlsafe(18)
     story.postgres.sql(f"CREATE ROLE sojourn_admin LOGIN CREATEROLE PASSWORD '{word}'")
     story.postgres.sql("GRANT pg_signal_backend TO sojourn_admin; CREATE DATABASE shop;")

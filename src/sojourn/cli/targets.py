@@ -16,7 +16,10 @@ from sojourn.cli.typed_secret import read_secret
 from sojourn.client.jsonfacts import Json, members
 
 app = App(name="target", help="The systems in which credentials are made.")
-SecretFile = Annotated[Path | None, Parameter(help="A 0600 file with the DSN; `-` reads standard input.")]
+SecretFile = Annotated[
+    Path | None,
+    Parameter(allow_leading_hyphen=True, help="A 0600 file with the DSN; `-` reads standard input."),
+]
 
 
 @app.command
