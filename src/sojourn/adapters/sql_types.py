@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from sqlalchemy import BigInteger, Dialect, Integer, Uuid
 from sqlalchemy.types import TypeDecorator
@@ -49,7 +50,7 @@ class Identifier(TypeDecorator[str]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Writer:
         """UUID to text."""
         read, prefix = self.impl_instance.result_processor(dialect, coltype) or _same, self.prefix
-        return lambda value: None if value is None else from_uuid(prefix, read(value))
+        return lambda value: None if value is None else from_uuid(prefix, cast("UUID", read(value)))
 
 
 class Instant(TypeDecorator[datetime]):
