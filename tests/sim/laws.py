@@ -106,9 +106,13 @@ class Laws:
 
     def _number(self, change: Change) -> None:
         for offset, revocation in enumerate(change.revocations, start=1):
-            entry = self._store.revocations[len(self._store.revocations) - len(change.revocations) + offset - 1]
+            entry = self._store.revocations[
+                len(self._store.revocations) - len(change.revocations) + offset - 1
+            ]
             _law(entry == (self._feed_n + offset, revocation), "the feed is numbered without gaps")
-            self._revoked.setdefault(revocation.id, []).append((revocation.min_generation, revocation.keep_until))
+            self._revoked.setdefault(revocation.id, []).append(
+                (revocation.min_generation, revocation.keep_until)
+            )
         self._feed_n += len(change.revocations)
 
     def _family_is_whole(self, session_id: SessionId) -> None:

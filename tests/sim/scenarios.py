@@ -145,16 +145,31 @@ async def narrow_and_kill(world: World) -> None:
     session = opened.session.id
 
     async def kill() -> None:
-        await world.pause(0.05)
+        await world.clock.sleep(world.rng.random() * 0.15)
         await _try(process.end(session, KILL))
 
     async def drop() -> None:
         await world.pause(0.02)
-        await _try(process.narrow(session, (world.rng.choice(["db", "post"]),), ("write",)))
+        first, second = world.rng.sample(["db", "post"], 2)
+        await _try(process.narrow(session, (first,), ("write",)))
         await world.pause(0.02)
-        await _try(process.narrow(session, ("db", "post")))
+        await _try(process.narrow(session, (second,)))
 
     await asyncio.gather(kill(), drop())
+
+
+async def kill_at_the_last_lease(world: World) -> None:
+    """The end of a session begins just as the last of its leases is found gone."""
+    for target in world.targets.values():
+        target.latency_s = lambda: 0.0  # everything happens in one instant, in any order
+    process = world.process()
+    opened = await _try(world.open(process, "db"))
+    if opened is None:
+        return
+    await _try(process.narrow(opened.session.id, ("db",)))
+    for _ in range(world.rng.randrange(25)):
+        await asyncio.sleep(0)
+    await _try(process.end(opened.session.id, KILL))
 
 
 async def two_workers(world: World) -> None:
@@ -189,7 +204,9 @@ async def target_down(world: World) -> None:
         assert lease.residual is not None, "what is left for a minute is a residual"
     world.targets["shop"].down = False
     await world.clock.sleep(70)
-    assert all(one.state is State.ENDED for one in world.store.all_sessions()), "destroyed within 70 s of its return"
+    assert all(one.state is State.ENDED for one in world.store.all_sessions()), (
+        "destroyed within 70 s of its return"
+    )
 
 
 async def missed_beats(world: World) -> None:
@@ -278,6 +295,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         late_create,
         suspend_and_resume,
         narrow_and_kill,
+        kill_at_the_last_lease,
         two_workers,
         target_down,
         missed_beats,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, Final, cast
 
@@ -19,14 +19,14 @@ from sojourn.core.change import Change
 from sojourn.core.charter import Charter, Renewals, apply
 from sojourn.core.client import Client, Role, register
 from sojourn.core.errors import SojournError, Unavailable
-from sojourn.core.ids import CharterId, ClientId, OwnerId, SessionId, TargetId
+from sojourn.core.ids import CharterId, ClientId, OwnerId, TargetId
 from sojourn.core.scope import AudienceGrant, TargetGrant, collect
 from sojourn.core.session import BeatRule, Session, State, Task
 from sojourn.core.target import Target, TargetState, add, preflighted
 from sojourn.ports.attestor import Attestation, Evidence
-from sojourn.ports.provider import Intent, Issued, Observation, Provider, Ref
+from sojourn.ports.provider import Provider
 from sojourn.ports.store import Head, Store
-from sojourn.services.activate_session import Activation, ActivateSession
+from sojourn.services.activate_session import ActivateSession, Activation
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.beat_session import BeatSession
@@ -356,5 +356,3 @@ class World:
 def living(world: World) -> list[Session]:
     """Sessions that have not begun to end."""
     return [one for one in world.store.all_sessions() if one.state in (State.ACTIVE, State.SUSPENDED)]
-
-

@@ -7,8 +7,9 @@ the policy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once, pin
@@ -25,7 +26,7 @@ from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
 
-OPEN_MARK = "open"
+OPEN_MARK: Final = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,30 @@ class OpenRequest:
     key: str
     once: tuple[Once, ...] = ()
     idempotency: str | None = None
-    request_hash: str = field(default="")
+    request_hash: str = ""
+
+
+class Asked(Protocol):
+    """An `OpenRequest`, or anything of that shape."""
+
+    @property
+    def evidence(self) -> Evidence: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def grants(self) -> tuple[str, ...]: ...
+    @property
+    def duration(self) -> timedelta | None: ...
+    @property
+    def context(self) -> Mapping[str, str]: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def once(self) -> tuple[Once, ...]: ...
+    @property
+    def idempotency(self) -> str | None: ...
+    @property
+    def request_hash(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +92,7 @@ class OpenSession:
         self._attestors = attestors
         self._settings = settings
 
-    async def __call__(self, asked: OpenRequest) -> Opening:
+    async def __call__(self, asked: Asked) -> Opening:
         """An approved session, or the one that the same idempotency key opened before.
 
         Raises:
@@ -111,7 +135,7 @@ class OpenSession:
         return attestation
 
     async def _repeated(
-        self, asked: OpenRequest, client: Client, marks: tuple[Once, ...], now: datetime
+        self, asked: Asked, client: Client, marks: tuple[Once, ...], now: datetime
     ) -> Opening | None:
         if asked.idempotency is None:
             return None
@@ -137,7 +161,7 @@ class OpenSession:
                 )
 
     def _describe(
-        self, asked: OpenRequest, attested: Attestation, charter: Charter, admission: Admission, now: datetime
+        self, asked: Asked, attested: Attestation, charter: Charter, admission: Admission, now: datetime
     ) -> Session:
         renewals = charter.renewals
         closes = now + admission.duration
@@ -164,7 +188,7 @@ class OpenSession:
         )
 
     async def _commit(
-        self, asked: OpenRequest, client: Client, session: Session, marks: tuple[Once, ...]
+        self, asked: Asked, client: Client, session: Session, marks: tuple[Once, ...]
     ) -> Opening:
         now = session.requested_at
         step = request(session)

@@ -78,8 +78,18 @@ def simulate(seed: int, work: Coroutine[Any, Any, T]) -> T:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(work)
     finally:
+        _drain(loop)
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def _drain(loop: SimLoop) -> None:
+    """Cancel what a failed simulation left running, so that the next one starts clean."""
+    loop.set_exception_handler(lambda _loop, _context: None)
+    left = sorted(asyncio.all_tasks(loop), key=hash)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
 
 class LoopClock:
