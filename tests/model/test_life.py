@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from sojourn.core import lease as leases
 from sojourn.core import session as sessions
 from sojourn.core.ending import Reason

@@ -135,7 +135,7 @@ class CarelessEnd(World):
 
 MUTANTS: Final = {
     "credulous_reaper": (CredulousReaper, "late_create"),
-    "hindsight_reaper": (HindsightReaper, "kill_while_opening"),
+    "hindsight_reaper": (HindsightReaper, "late_create"),
     "forgetful_reaper": (ForgetfulReaper, "late_create"),
     "broken_fence": (BrokenFence, "late_create"),
     "hasty_end": (HastyEnd, "lost_answers"),
