@@ -139,7 +139,8 @@ def _handler(plane: ControlPlane) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(out)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _answer
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler._answer)
 
     return Handler
 
@@ -202,7 +203,8 @@ def _operator(plane: ControlPlane, method: str, path: str, body: dict[str, Any])
             return 200, {"target": "broken", "checks": [check, bad]}
         case "GET", "/v1/targets/shop/reconcile":
             return 200, {"unknown": [], "missing": [], "known": 0}
-    raise Problem(404, "not_found")
+        case _:
+            raise Problem(404, "not_found")
 
 
 def _check_client(plane: ControlPlane, handler: BaseHTTPRequestHandler) -> str:
@@ -222,11 +224,14 @@ def _open(plane: ControlPlane, handler: BaseHTTPRequestHandler, body: dict[str, 
     sid = f"ses_{len(plane.sessions) + 1:026d}"
     now = datetime.now(UTC)
     plane.names[name], plane.keys[sid] = sid, key
+    window = {"opens": show(now), "closes": show(now + timedelta(seconds=plane.window_s))}
+    beat = {"every_s": plane.every_s, "missed_after_s": plane.missed_after_s, "suspend_first": False}
     plane.sessions[sid] = {
-        "id": sid, "state": "active", "client": client, "owner": "team", "task": body["task"], "charter": "demo@1",
-        "grants": plane.grants, "window": {"opens": show(now), "closes": show(now + timedelta(seconds=plane.window_s))},
+        "id": sid, "state": "active", "client": client,
+        "owner": "team", "task": body["task"], "charter": "demo@1",
+        "grants": plane.grants, "window": window,
         "last_end": show(now), "generation": 0, "renewals_left": 0, "key": key, "context": {},
-        "beat": {"every_s": plane.every_s, "missed_after_s": plane.missed_after_s, "suspend_first": False},
+        "beat": beat,
         "requested_at": show(now), "refused_at": None, "ended_at": None, "cause": None,
     }  # fmt: skip
     if plane.lose_next_open:
@@ -288,14 +293,15 @@ def _session(plane: ControlPlane, handler: BaseHTTPRequestHandler, sid: str, res
             return 200, {"leases": [{**lease, **times, "handle": "sj_x", "residual": None}]}
         case "/evidence":
             return 200, b"a bundle\n"
-    return 200, session
+        case _:
+            return 200, session
 
 
 def _now() -> str:
     return show(datetime.now(UTC))
 
 
-def _thumbprint(jwk: dict[str, str]) -> str:
+def _thumbprint(jwk: dict[str, str | list[str]]) -> str:
     return ECKey.import_key(jwk).thumbprint()
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 import uvicorn
 from starlette.applications import Starlette
@@ -111,16 +112,20 @@ class Plane:
 
     async def _keys(self, request: Request) -> Response:
         await self._maybe_swallow()
-        return JSONResponse({"keys": [{**self.key.jwk, "kid": self.key.thumbprint, "alg": "ES256", "use": "sig"}]})
+        return JSONResponse(
+            {"keys": [{**self.key.jwk, "kid": self.key.thumbprint, "alg": "ES256", "use": "sig"}]}
+        )
 
     async def _token(self, request: Request) -> Response:
         await self._maybe_swallow()
-        form = await request.form()
+        form = dict(parse_qsl((await request.body()).decode()))
         verify_client_assertion(
-            str(form["client_assertion"]), self.guard_key.public, self.issuer, client_id="cli_g", now=now()
+            form["client_assertion"], self.guard_key.public, self.issuer, client_id="cli_g", now=now()
         )
         assert verify_proof(request.headers["dpop"]).thumbprint == self.guard_key.thumbprint
-        return JSONResponse({"access_token": "guard-token", "token_type": "DPoP", "expires_in": 300, "scope": "feed"})
+        return JSONResponse(
+            {"access_token": "guard-token", "token_type": "DPoP", "expires_in": 300, "scope": "feed"}
+        )
 
     async def _feed(self, request: Request) -> Response:
         self.feed_questions += 1

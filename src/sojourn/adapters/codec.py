@@ -6,7 +6,8 @@ strict: what has another type than its field is refused, because it was not writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,22 +18,32 @@ from typing import Any, Final, NewType, TypeVar, Union, cast, get_args, get_orig
 import msgspec
 
 from sojourn.core.errors import Invalid
-from sojourn.core.window import parse, show
+from sojourn.core.window import parse
+from sojourn.ledger.canonical import canonical
+from sojourn.ledger.errors import LedgerError
 
 T = TypeVar("T")
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-_encoder: Final = msgspec.json.Encoder(order="sorted")
+_fast: Final = msgspec.json.Encoder(order="sorted")
 
 
-def _canonical(plain: object) -> bytes:
-    # Stands in for RFC 8785: the same bytes but for floats and for names beyond the BMP.
-    return _encoder.encode(plain)
+def to_bytes(plain: object, *, free: bool = False) -> bytes:
+    """Plain JSON in the bytes of RFC 8785.
 
+    `free` says that a person or another system chose some of the members: numbers may be
+    fractions then, which the fast writer spells in its own way.
 
-def to_bytes(plain: object) -> bytes:
-    """Plain JSON in canonical bytes."""
-    return _canonical(plain)
+    Raises:
+        Invalid: code `bad_record`; it holds what JSON cannot.
+    """
+    try:
+        written = _fast.encode(plain)
+        # Names beyond the BMP sort by UTF-16, not by code point; their bytes begin at 0xf0.
+        plain_names = written.isascii() or max(written) < 0xF0
+        return written if plain_names and not free else canonical(plain)
+    except (LedgerError, UnicodeEncodeError) as error:
+        raise Invalid("bad_record", "a record cannot be written as JSON") from error
 
 
 def from_bytes(raw: bytes | str) -> Mapping[str, object]:
@@ -50,43 +61,74 @@ def from_bytes(raw: bytes | str) -> Mapping[str, object]:
 # -- out -----------------------------------------------------------------------------------
 
 
-def plain(value: object) -> object:
+Writer = Callable[[Any], Any]
+
+
+def plain(value: object) -> Any:
     """`value` in what JSON knows: the members of a dataclass by name, and so on down.
 
     Raises:
         TypeError: a value that no record may hold.
     """
-    writer = _WRITERS.get(type(value))
-    if writer is not None:
-        return writer(value)
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, Mapping):
-        return _plain_mapping(value)
-    if is_dataclass(value):
-        return {name: plain(getattr(value, name)) for name in _names(_class(value))}
-    raise TypeError(f"a record cannot hold `{type(value).__name__}`")
+    return _writer(type(value))(value)
 
 
-def _class(value: object) -> Any:
-    return type(value)
+def _writer(kind: type) -> Writer:
+    known = _WRITERS.get(kind)
+    if known is None:
+        known = _WRITERS[kind] = _new_writer(kind)
+    return known
 
 
-def _plain_mapping(value: Mapping[str, object]) -> object:
-    return {str(name): plain(item) for name, item in value.items()}
+def _new_writer(kind: type) -> Writer:
+    if issubclass(kind, StrEnum):
+        return str
+    if issubclass(kind, Mapping):
+        return _plain_mapping
+    if is_dataclass(kind):
+        return _dataclass_writer(kind)
+    raise TypeError(f"a record cannot hold `{kind.__name__}`")
 
 
-_WRITERS: Final[Mapping[type, Callable[[Any], object]]] = {
-    str: lambda v: v,
-    int: lambda v: v,
-    bool: lambda v: v,
-    float: lambda v: v,
-    NoneType: lambda v: v,
-    datetime: show,
+def _dataclass_writer(kind: type) -> Writer:
+    names = _names(kind)
+
+    def write(value: Any) -> dict[str, Any]:
+        return {name: _plain_member(getattr(value, name)) for name in names}
+
+    return write
+
+
+def _plain_member(value: Any) -> Any:
+    kind = type(value)
+    return value if kind in _AS_IS else _writer(kind)(value)
+
+
+def _plain_mapping(value: Mapping[str, object]) -> dict[str, Any]:
+    return {str(name): _plain_member(item) for name, item in value.items()}
+
+
+def _plain_list(value: Iterable[object]) -> list[Any]:
+    return [_plain_member(item) for item in value]
+
+
+def _show(value: datetime) -> str:
+    # What `show` writes, in a third of the time: instants in the core are always in UTC.
+    return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_AS_IS: Final[frozenset[type]] = frozenset({str, int, bool, float, NoneType})
+_WRITERS: Final[dict[type, Writer]] = {
+    **dict.fromkeys(_AS_IS, _same),
+    datetime: _show,
     timedelta: lambda v: v // _MICROSECOND,
-    tuple: lambda v: [plain(item) for item in v],
-    list: lambda v: [plain(item) for item in v],
-    frozenset: lambda v: sorted(cast("list[str]", [plain(item) for item in v])),
+    tuple: _plain_list,
+    list: _plain_list,
+    frozenset: lambda v: sorted(_plain_list(v)),
     dict: _plain_mapping,
 }
 
@@ -107,7 +149,8 @@ def decode(kind: type[T], value: object) -> T:
     Raises:
         Invalid: code `bad_record`.
     """
-    return cast("T", _guarded(reader_of(cast("Hashable", kind)), value))
+    with _refusing(kind):
+        return cast("T", reader_of(cast("Hashable", kind))(value))
 
 
 def decode_members(kind: type, members: Mapping[str, object]) -> dict[str, object]:
@@ -116,17 +159,20 @@ def decode_members(kind: type, members: Mapping[str, object]) -> dict[str, objec
     Raises:
         Invalid: code `bad_record`.
     """
-    readers = _readers(kind)
-    if unknown := members.keys() - readers.keys():
-        raise Invalid("bad_record", f"`{kind.__name__}` has no member `{min(unknown)}`")
-    return {name: _guarded(readers[name], item) for name, item in members.items()}
+    with _refusing(kind):
+        return _members(_readers(kind), members)
 
 
-def _guarded(reader: Reader, value: object) -> object:
+@contextmanager
+def _refusing(kind: type) -> Iterator[None]:
     try:
-        return reader(value)
+        yield
     except (TypeError, ValueError, KeyError) as error:
-        raise Invalid("bad_record", "a stored record has a member of an unexpected type") from error
+        raise Invalid("bad_record", f"a stored `{kind.__name__}` has an unexpected member") from error
+
+
+def _members(readers: Mapping[str, Reader], members: Mapping[str, object]) -> dict[str, object]:
+    return {name: readers[name](item) for name, item in members.items()}
 
 
 @cache
@@ -158,8 +204,10 @@ def _generic_reader(origin: Any, inner: tuple[Any, ...]) -> Reader:
 
 
 def _dataclass_reader(kind: type) -> Reader:
+    readers = _readers(kind)
+
     def read(value: Any) -> object:
-        return kind(**decode_members(kind, _of(dict, value)))
+        return kind(**_members(readers, _of(dict, value)))
 
     return read
 
@@ -170,6 +218,12 @@ def _readers(kind: type) -> Mapping[str, Reader]:
     return {name: reader_of(hints[name]) for name in _names(kind)}
 
 
+def _text(value: object) -> str:
+    if type(value) is not str:
+        raise TypeError("expected text")
+    return value
+
+
 def _of(kind: type[T], value: object) -> T:
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
@@ -177,7 +231,7 @@ def _of(kind: type[T], value: object) -> T:
 
 
 _READERS: Final[Mapping[Any, Reader]] = {
-    str: lambda v: _of(str, v),
+    str: _text,
     int: lambda v: _of(int, v),
     bool: lambda v: _of(bool, v),
     object: lambda v: v,

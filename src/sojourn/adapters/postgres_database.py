@@ -108,7 +108,7 @@ def check_durable(connection: Connection) -> None:
 def _url(dsn: Secret) -> URL:
     try:
         url = make_url(dsn.reveal())
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # The text holds a password: it stays out of the message, and out of the chain.
         raise Invalid("bad_dsn", "expected a URL like `postgresql://user@host/database`") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):

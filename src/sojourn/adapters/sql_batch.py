@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from sojourn.adapters.journal_leaf import Body, Placed, body_of
+from sojourn.adapters.journal_leaf import Placed, Told, tell
 from sojourn.adapters.sql_judge import mark_hash, written
 from sojourn.adapters.sql_rows import CHANGING, Columns, columns_of
 from sojourn.core.change import Change, Revocation
@@ -45,7 +45,7 @@ class Batch:
         return [{"key": session, "new_facts": count} for session, count in sorted(left.items())]
 
 
-Bodies = list[Body]
+Bodies = list[Told]
 
 
 def bodies_of(change: Change) -> Bodies:
@@ -54,7 +54,7 @@ def bodies_of(change: Change) -> Bodies:
     Raises:
         Invalid: code `leaf_too_large`.
     """
-    return [body_of(fact, step.row) for _, step in written(change) for fact in step.facts]
+    return [tell(fact, step.row) for _, step in written(change) for fact in step.facts]
 
 
 def build(changes: Iterable[tuple[Change, Bodies]], facts_so_far: Mapping[str, int]) -> Batch:
@@ -62,8 +62,9 @@ def build(changes: Iterable[tuple[Change, Bodies]], facts_so_far: Mapping[str, i
     batch = Batch(counted=dict(facts_so_far))
     for change, bodies in changes:
         _number(batch, change, bodies)
+        following = iter(bodies)
         for kind, step in written(change):
-            _row(batch, kind, step)
+            _row(batch, kind, step, [next(following) for _ in step.facts])
         _marks(batch, change)
         _errands(batch, change)
         batch.revocations.extend(change.revocations)
@@ -75,8 +76,8 @@ def build(changes: Iterable[tuple[Change, Bodies]], facts_so_far: Mapping[str, i
 
 def _number(batch: Batch, change: Change, bodies: Bodies) -> None:
     facts = (fact for _, step in written(change) for fact in step.facts)
-    for fact, body in zip(facts, bodies, strict=True):
-        batch.facts.append(Placed(fact, body, _next_number(batch, fact)))
+    for fact, told in zip(facts, bodies, strict=True):
+        batch.facts.append(Placed(fact, told, _next_number(batch, fact)))
 
 
 def _next_number(batch: Batch, fact: Fact) -> int:
@@ -87,8 +88,8 @@ def _next_number(batch: Batch, fact: Fact) -> int:
     return number
 
 
-def _row(batch: Batch, kind: RowKind, step: Step[Row]) -> None:
-    columns = columns_of(kind, step.row)
+def _row(batch: Batch, kind: RowKind, step: Step[Row], bodies: Bodies) -> None:
+    columns = columns_of(kind, step.row, _born_whole(bodies) if step.read_version == 0 else None)
     if step.read_version == 0:
         batch.inserts[kind].append(columns)
     else:
@@ -97,6 +98,14 @@ def _row(batch: Batch, kind: RowKind, step: Step[Row]) -> None:
         batch.between[kind].extend(_between(kind, step, columns))
     if kind is RowKind.SESSION:
         _session(batch, cast("Session", step.row), born=step.read_version == 0)
+
+
+def _born_whole(bodies: Bodies) -> Columns:
+    """A new row in plain form: what its facts said, the later over the earlier, as in `replay`."""
+    members: Columns = {}
+    for body in bodies:
+        members.update(cast("Columns", body.members["changes"]))
+    return members
 
 
 def _between(kind: RowKind, step: Step[Row], columns: Columns) -> list[Columns]:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Select, bindparam, select
@@ -111,6 +112,7 @@ def _wanted(changes: Iterable[Change]) -> tuple[dict[RowKind, set[str]], set[Row
     return wanted, exclusive, hashes
 
 
+@cache
 def _lock(kind: RowKind, *, share: bool) -> Select[Any]:
     table = schema.STATE_TABLES[kind]
     columns = [table.c.id, table.c.version, *([table.c.facts] if kind is RowKind.SESSION else [])]

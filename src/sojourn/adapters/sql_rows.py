@@ -31,10 +31,13 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
 }
 
 
-def columns_of(kind: RowKind, row: Row) -> Columns:
-    """Every column of the row, but for the count of a session's facts."""
-    columns = _indexed(kind, row)
-    return {"id": row.id, "version": row.version, "doc": to_bytes(plain(row)).decode(), **columns}
+def columns_of(kind: RowKind, row: Row, members: Columns | None = None) -> Columns:
+    """Every column of the row, but for the count of a session's facts.
+
+    `members` is the row in plain form, where the caller has it already.
+    """
+    doc = to_bytes(plain(row) if members is None else members, free=kind is RowKind.TARGET)
+    return {"id": row.id, "version": row.version, "doc": doc.decode(), **_indexed(kind, row)}
 
 
 def _indexed(kind: RowKind, row: Row) -> Columns:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert, update
@@ -49,40 +50,47 @@ def land(connection: Connection, changes: Sequence[Change], *, epoch: int) -> li
         Unavailable: code `fenced`; another epoch has begun, and nothing was written.
     """
     outcomes: list[Outcome] = [Later.POSTPONED] * len(changes)
-    taken = [_Candidate(at, changes[at], []) for at, free in enumerate(thin(changes)) if free]
+    # What costs time is done before the first statement: no lock is held meanwhile.
+    taken = [
+        fit for at, free in enumerate(thin(changes)) if free and (fit := _told(at, changes[at], outcomes))
+    ]
     stored = look(connection, (candidate.change for candidate in taken))
-    sound = [fit for candidate in taken if (fit := _judged(candidate, stored, outcomes))]
+    sound = [candidate for candidate in taken if _holds(candidate, stored, outcomes)]
     batch = build(((candidate.change, candidate.bodies) for candidate in sound), stored.facts)
     for candidate, head in zip(sound, _write(connection, batch, epoch), strict=True):
         outcomes[candidate.at] = head
     return outcomes
 
 
-def _judged(candidate: _Candidate, stored: Stored, outcomes: list[Outcome]) -> _Candidate | None:
+def _told(at: int, change: Change, outcomes: list[Outcome]) -> _Candidate | None:
+    try:
+        return _Candidate(at, change, bodies_of(change))
+    except SojournError as error:
+        outcomes[at] = error
+        return None
+
+
+def _holds(candidate: _Candidate, stored: Stored, outcomes: list[Outcome]) -> bool:
     refusal = verdict(candidate.change, stored)
-    if refusal is None:
-        try:
-            return _Candidate(candidate.at, candidate.change, bodies_of(candidate.change))
-        except SojournError as error:
-            refusal = error
-    outcomes[candidate.at] = refusal
-    return None
+    if refusal is not None:
+        outcomes[candidate.at] = refusal
+    return refusal is None
 
 
 def _write(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
     recounted = batch.recount()
     for kind in LOCK_ORDER:
-        _run(connection, insert(schema.STATE_TABLES[kind]), batch.inserts[kind])
+        _run(connection, _INSERTS[kind], batch.inserts[kind])
         if kind in _BETWEEN:
             _run(connection, _BETWEEN[kind], batch.between[kind])
         _run(connection, _UPDATES[kind], [_keyed(columns) for columns in batch.updates[kind]])
     _run(connection, _RECOUNT, recounted)
-    _run(connection, insert(schema.ancestor), batch.ancestors)
+    _run(connection, _ANCESTOR, batch.ancestors)
     _run(connection, _FORGET_BEAT, batch.ended)
     _run(connection, _SPEND, batch.spend)
-    _run(connection, insert(schema.mark), batch.once)
+    _run(connection, _MARK, batch.once)
     _run(connection, _DONE, batch.done)
-    _run(connection, insert(schema.errand), batch.errands)
+    _run(connection, _ERRAND, batch.errands)
     _run(connection, upsert(connection, schema.sealed, "name"), batch.sealed)
     return _order(connection, batch, epoch)
 
@@ -92,12 +100,12 @@ def _order(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
     first, feed = size - len(batch.facts), feed_n - len(batch.revocations)
     _run(
         connection,
-        insert(schema.fact),
+        _FACT,
         [_leaf(placed, index) for index, placed in enumerate(batch.facts, first)],
     )
     _run(
         connection,
-        insert(schema.revocation),
+        _REVOCATION,
         [
             {
                 "n": n,
@@ -126,7 +134,12 @@ def advance(connection: Connection, epoch: int, *, facts: int, revocations: int)
 
 def upsert(connection: Connection, table: Table, *key: str, newer: str | None = None) -> Any:
     """Insert rows; a row whose key exists gets the new values, unless its `newer` column is ahead."""
-    build_insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return _upsert(connection.dialect.name, table, key, newer)
+
+
+@cache
+def _upsert(dialect: str, table: Table, key: tuple[str, ...], newer: str | None) -> Any:
+    build_insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
     new = build_insert(table)
     changed = {column.name: new.excluded[column.name] for column in table.c if column.name not in key}
     where = None if newer is None else new.excluded[newer] >= table.c[newer]
@@ -168,6 +181,13 @@ def _between_of(*names: str, kind: RowKind) -> Executable:
     )
 
 
+# Built once: SQLAlchemy finds a statement's compiled form quickest on the same object.
+_INSERTS: Final = {kind: insert(schema.STATE_TABLES[kind]) for kind in RowKind}
+_ANCESTOR: Final = insert(schema.ancestor)
+_MARK: Final = insert(schema.mark)
+_ERRAND: Final = insert(schema.errand)
+_FACT: Final = insert(schema.fact)
+_REVOCATION: Final = insert(schema.revocation)
 _UPDATES: Final = {kind: _update_of(kind) for kind in RowKind}
 _BETWEEN: Final = {
     RowKind.SESSION: _between_of("state", "reason", kind=RowKind.SESSION),

@@ -13,11 +13,11 @@ from typing import Final
 
 from sojourn.cli.calling import guarded
 from sojourn.cli.exits import Exit
-from sojourn.cli.main import installed_version
 from sojourn.cli.manage import AsJson
 from sojourn.cli.manage import Profile as Chosen
 from sojourn.cli.output import printable, show_json
 from sojourn.cli.tree import unified_folder
+from sojourn.cli.version import installed_version
 from sojourn.client.clock import EdgeClock
 from sojourn.client.jsonfacts import text
 from sojourn.client.profile import Profile, load_profile, profile_path

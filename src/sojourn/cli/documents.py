@@ -67,13 +67,13 @@ def _read_yaml(text: str) -> object:
             return self.construct_mapping(node)
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+            if self.check_event(yaml.AliasEvent):
                 raise Invalid("bad_document", "aliases are not allowed")
             return super().compose_node(parent, index)
 
     Strict.add_constructor("tag:yaml.org,2002:map", Strict.construct_yaml_map)
     try:
-        return yaml.load(text, Loader=Strict)
+        return cast(object, Strict(text).get_single_data())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""

@@ -50,4 +50,5 @@ def exit_of(error: SojournError) -> Exit:
             return Exit.TARGET
         case Invalid():
             return Exit.USAGE if error.code.startswith("usage") else Exit.ERROR
-    return Exit.ERROR
+        case _:
+            return Exit.ERROR

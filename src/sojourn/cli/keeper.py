@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import time
@@ -63,6 +64,7 @@ class _Keeper:
         self._child = 0
         self._group: Path | None = None
         self._own_session = False
+        self._folder = ""
         self._code: int | None = None
         self._deadline: float | None = None
         self._over = False
@@ -100,10 +102,13 @@ class _Keeper:
                 self._deadline = _now() + seconds + _SLACK_S
             case {"end": True}:
                 self._over = True
+            case _:
+                pass  # a newer wrapper's word
 
     def _start(self, what: dict[str, object]) -> None:
         argv, env, self._own_session = what["argv"], what["env"], what["own_session"] is True
         self._group = Path(str(what["group"])) if what["group"] else None
+        self._folder = str(what["folder"])
         if not isinstance(argv, list) or not isinstance(env, dict):
             raise TypeError("the wrapper sent a malformed order")
         keeper, core = os.getpid(), int(str(what["core"]))
@@ -155,6 +160,8 @@ class _Keeper:
             self._until(lambda: not self._left(), GRACE_S)
         self._reap()
         remove_group(self._group)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)  # the wrapper may not live to do it
         self._tell({"gone": len(left), "killed": killed})
 
     def _left(self) -> list[int]:
@@ -184,7 +191,7 @@ def _become(argv: list[str], env: dict[str, str], *, keeper: int, prepare: Calla
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvpe(argv[0], argv, env)
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - running it is the purpose
     except OSError as error:
         os.write(2, f"sojourn: cannot run `{argv[0]}`: {error.strerror}\n".encode(errors="backslashreplace"))
         os._exit(_NOT_FOUND if error.errno == errno.ENOENT else _NOT_RUNNABLE)

@@ -28,23 +28,7 @@ def dispatch(words: Sequence[str]) -> int:
 
 
 def _version() -> int:
+    from sojourn.cli.version import installed_version
+
     print(f"sojourn {installed_version()}")
     return 0
-
-
-def installed_version() -> str:
-    """The version of this installation, read off the name of its metadata folder.
-
-    `importlib.metadata` says the same and takes longer than all the rest of `--version`.
-    """
-    import os
-
-    for folder in sys.path:
-        try:
-            names = os.listdir(folder or ".")
-        except OSError:
-            continue
-        for name in names:
-            if name.startswith("sojourn-") and name.endswith(".dist-info"):
-                return name.removeprefix("sojourn-").removesuffix(".dist-info")
-    return "(not installed)"

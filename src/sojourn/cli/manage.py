@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from sojourn.cli.calling import caller_of, guarded, name_in_path
 from sojourn.cli.exits import Exit
+from sojourn.cli.local import ask_local
 from sojourn.cli.output import say, show_json, show_pairs, show_table
 from sojourn.cli.receipt import Receipt
 from sojourn.client.caller import ClientCaller
@@ -73,9 +74,15 @@ def kill(
 
 
 @app.command
-def complete(session: str, /, *, profile: Profile = None, as_json: AsJson = False) -> int:
-    """Say that a session's work is done (only the wrapper that holds its key may)."""
-    return _send("complete", session, {}, profile=profile, as_json=as_json)
+def complete(session: str, /, *, as_json: AsJson = False) -> int:
+    """Say that a session's work is done, through its `sojourn run` on this machine."""
+    return guarded(lambda: _ask_wrapper("complete", session, as_json=as_json), as_json=as_json)
+
+
+@app.command
+def resume(session: str, /, *, as_json: AsJson = False) -> int:
+    """Thaw a suspended session: its `sojourn run` on this machine proves itself again."""
+    return guarded(lambda: _ask_wrapper("resume", session, as_json=as_json), as_json=as_json)
 
 
 @app.command
@@ -159,6 +166,15 @@ def _send(verb: str, session: str, body: Json, *, profile: str | None, as_json: 
         return Exit.OK
 
     return guarded(work, as_json=as_json)
+
+
+def _ask_wrapper(verb: str, session: str, *, as_json: bool) -> int:
+    found = ask_local(name_in_path(session), "POST", f"/{verb}")
+    if as_json:
+        show_json(found)
+    else:
+        _show(found)
+    return Exit.OK
 
 
 def _pages(caller: ClientCaller, asked: dict[str, str | None]) -> Iterator[Json]:

@@ -52,12 +52,18 @@ class Supervision:
 
         options, live = self._options, self._live
         workspace.write(live.credentials)
-        proxy = Proxy(workspace.socket, live, options.addresses)
+        proxy = Proxy(
+            workspace.socket, live, options.addresses, on_resumed=lambda: workspace.write(live.credentials)
+        )
         added = workspace.environment(live.credentials, secrets=options.secrets_in_env)
         beats = BeatThread(live, self._on_end, on_heard=self._tether.hold)
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         self._tether.start(
-            options.command, {**os.environ, **added}, group=self._group, own_session=self._own_session
+            options.command,
+            {**os.environ, **added},
+            group=self._group,
+            own_session=self._own_session,
+            folder=workspace.folder,
         )
         beats.start()
         proxy.start()
@@ -93,7 +99,8 @@ class Supervision:
             case {"over": True}:
                 self._tether.end()
                 return True
-        return False
+            case _:
+                return False
 
     def _until_gone(self, event: object) -> bool:
         match event:
@@ -101,6 +108,8 @@ class Supervision:
                 self._code = code
             case {"gone": int()}:
                 return True
+            case _:
+                pass
         return False
 
     def _on_end(self, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -10,8 +10,8 @@ from cyclopts import App, CycloptsError, Parameter
 from sojourn.cli import charters, clients, evidence, manage, serve, targets
 from sojourn.cli.doctor import doctor
 from sojourn.cli.exits import Exit
-from sojourn.cli.main import installed_version
 from sojourn.cli.output import say
+from sojourn.cli.version import installed_version
 
 
 def build() -> App:
@@ -48,7 +48,7 @@ def run_table(words: Sequence[str]) -> int:
     return int(found) if isinstance(found, int) else Exit.OK
 
 
-def _completion_of(app: App) -> object:
+def _completion_of(app: App) -> Callable[[Literal["bash", "zsh", "fish"]], int]:
     def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
         """Print a completion script for your shell."""
         print(app.generate_completion(shell=shell))

@@ -81,7 +81,7 @@ class Workspace:
 def _base(environ: Mapping[str, str], session: str) -> str:
     given = environ.get("XDG_RUNTIME_DIR", "")
     fits = len(given) + len(session) + len("/sojourn--12345678/api.sock") < _LONGEST_SOCKET
-    return given if given and fits and os.access(given, os.W_OK) else "/tmp"
+    return given if given and fits and os.access(given, os.W_OK) else tempfile.gettempdir()
 
 
 def _pgpass_line(credential: CredentialView) -> str:

@@ -12,7 +12,7 @@ import http.server
 import json
 import socket
 import socketserver
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import BoundedSemaphore, Lock, Thread
 from typing import Final
@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from sojourn.client.caller import prove
 from sojourn.client.clock import EdgeClock
+from sojourn.client.local_api import LOCAL, answer_local
 from sojourn.client.routes import Route, route_for
 from sojourn.client.session import LiveSession
 from sojourn.client.transport import connect
@@ -56,30 +57,43 @@ _NOT_PASSED_ON: Final = frozenset(
 )
 
 
+def _nothing() -> None:
+    return None
+
+
 class Proxy:
     """Listens from the start; answers once started."""
 
-    def __init__(self, path: Path, live: LiveSession, addresses: Mapping[str, str]) -> None:
-        self.live, self.addresses = live, addresses
+    def __init__(
+        self,
+        path: Path,
+        live: LiveSession,
+        addresses: Mapping[str, str],
+        *,
+        on_resumed: Callable[[], None] = _nothing,
+    ) -> None:
+        self.live, self.addresses, self.on_resumed = live, addresses, on_resumed
         self._clock, self._lock = EdgeClock(), Lock()
-        self._open: set[http.client.HTTPConnection] = set()
-        self._server = _Server(path, self)
+        self._open: dict[http.client.HTTPConnection, socket.socket] = {}
+        self._server, self._started = _Server(path, self), False
 
     def start(self) -> None:
         """Answer, in threads."""
+        self._started = True
         Thread(target=self._server.serve_forever, name="proxy", daemon=True, args=(0.2,)).start()
 
     def cut(self) -> None:
         """Close every open stream: nothing is answered any more from the far side."""
         with self._lock:
-            doomed, self._open = self._open, set()
-        for connection in doomed:
-            if connection.sock is not None:
-                _shut(connection.sock)
+            doomed, self._open = self._open, {}
+        for sock in doomed.values():
+            _shut(sock)
 
     def stop(self) -> None:
         """Listen no more."""
         self.cut()
+        if self._started:
+            self._server.shutdown()
         self._server.server_close()
 
     def far_side(self, route: Route) -> http.client.HTTPConnection:
@@ -92,13 +106,14 @@ class Proxy:
                 "unreachable", f"cannot reach `{route.base}`: {error.strerror or error}"
             ) from error
         with self._lock:
-            self._open.add(connection)
+            # Kept apart: the connection lets go of it while a stream is still being read.
+            self._open[connection] = connection.sock
         return connection
 
     def forget(self, connection: http.client.HTTPConnection) -> None:
         """Close `connection`."""
         with self._lock:
-            self._open.discard(connection)
+            self._open.pop(connection, None)
         connection.close()
 
     def credentials(self, route: Route, method: str, url: str) -> dict[str, str]:
@@ -122,24 +137,20 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(str(path), _Exchange)
         path.chmod(0o600)
 
-    def process_request(
-        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
-    ) -> None:
+    def get_request(self) -> tuple[socket.socket, object]:
+        """Accept one more, when there is room; `OSError` makes the loop come again."""
         if not self._room.acquire(timeout=IDLE_S):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(
-        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
-    ) -> None:
+            raise OSError("too many connections at once")
         try:
-            super().process_request_thread(request, client_address)
-        finally:
+            return super().get_request()
+        except OSError:
             self._room.release()
+            raise
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A child that hung up is no news, and a traceback may hold what it sent."""
+    def close_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        """Close one, and make room."""
+        super().close_request(request)
+        self._room.release()
 
 
 class _Exchange(http.server.BaseHTTPRequestHandler):
@@ -158,6 +169,13 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
             return self._answer
         raise AttributeError(name)
 
+    def handle(self) -> None:
+        """Answer until the child hangs up, which is no news: a traceback could show what it sent."""
+        try:
+            super().handle()
+        except (OSError, ValueError):
+            self.close_connection = True
+
     def _answer(self) -> None:
         try:
             self._pass_on()
@@ -168,6 +186,10 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
         proxy, length = self.server.proxy, self._body_length()
         parts = urlsplit(self.path)
         host = parts.netloc if parts.scheme else self.headers.get("Host", "")
+        if host == LOCAL:
+            answered = answer_local(self.command, parts.path, proxy.live, proxy.on_resumed)
+            self._send_whole(200, dict(answered), "application/json")
+            return
         route = route_for(host, proxy.live.view, proxy.addresses)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         base = urlsplit(route.base)
@@ -247,13 +269,21 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
 
     def _problem(self, error: SojournError) -> None:
         status = 404 if isinstance(error, NotFound) else 403 if isinstance(error, Refused) else 502
-        content = {"type": f"urn:sojourn:problem:{error.code}", "code": error.code, "detail": error.message}
-        raw = json.dumps({**content, "title": error.code, "status": status}).encode()
+        content: dict[str, object] = {"type": f"urn:sojourn:problem:{error.code}", "detail": error.message}
         self.close_connection = True
+        self._send_whole(
+            status,
+            {**content, "code": error.code, "title": error.code, "status": status},
+            "application/problem+json",
+        )
+
+    def _send_whole(self, status: int, content: Mapping[str, object], kind: str) -> None:
+        raw = json.dumps(content).encode()
         self.send_response_only(status)
-        self.send_header("Content-Type", "application/problem+json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(raw)))
-        self.send_header("Connection", "close")
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(raw)

@@ -164,7 +164,8 @@ def _kind_of(status: int) -> type[SojournError]:
             return TargetError
         case 408 | 429:
             return Unavailable
-    return Unavailable if status >= 500 else Invalid
+        case _:
+            return Unavailable if status >= 500 else Invalid
 
 
 def _clean(text: str) -> str:

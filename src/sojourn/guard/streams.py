@@ -25,7 +25,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CLOSE_CODE: Final = 4401  # WebSocket: private use, after HTTP's 401
 LAST_WORDS_S: Final = 0.5  # a peer that does not read cannot keep a connection open
-CANCEL_WITHIN_S: Final = 0.5  # then the application's task is left to itself, with nothing to speak to
+CANCEL_WITHIN_S: Final = 0.1  # then the application's task is left to itself, with nothing to speak to
 
 _left_behind: set[asyncio.Future[None]] = set()  # tasks that ignored cancellation; held until they end
 

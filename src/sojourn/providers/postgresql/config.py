@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
@@ -55,6 +57,17 @@ class Config:
         return tuple(dict.fromkeys((self.database, *self.databases)))
 
 
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator may say of a target beside its DSN; None keeps the default."""
+
+    databases: tuple[str, ...] | None = None
+    client_host: str | None = None
+    client_port: int | None = None
+    pool_size: int | None = None
+    scram_iterations: int | None = None
+    issue_seconds: float | None = None
+
+
 def from_dsn(dsn: Secret) -> Config:
     """Read `postgresql://user:password@host:port/database?sslmode=…`.
 
@@ -81,6 +94,23 @@ def from_dsn(dsn: Secret) -> Config:
     sslmode = options.get("sslmode", "disable" if host in _LOOPBACK else "verify-full")
     root = options.get("sslrootcert")
     return Config(host, database, user, password, port=port, sslmode=sslmode, sslrootcert=root)
+
+
+def configured(
+    settings: Mapping[str, object], templates: Mapping[str, Mapping[str, object]], secret: Secret
+) -> Config:
+    """The target of the DSN in `secret`, with `settings` that hold nothing secret.
+
+    Raises:
+        Invalid: code `bad_target`; a setting is unknown, of another type, or out of bounds.
+    """
+    try:
+        more = msgspec.convert(dict(settings), Settings)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        raise Invalid("bad_target", f"{text[:1].lower()}{text[1:300]}") from error
+    told = {name: value for name in Settings.__struct_fields__ if (value := getattr(more, name)) is not None}
+    return replace(from_dsn(secret), **told, templates=templates)
 
 
 def tls(config: Config) -> ssl.SSLContext | None:

@@ -17,7 +17,7 @@ from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Check, Found, Intent, Issued, Observation, Ref, RevocationClass
 from sojourn.providers.postgresql import blocks, removal
 from sojourn.providers.postgresql.admin import Admin, load_plan
-from sojourn.providers.postgresql.config import Config
+from sojourn.providers.postgresql.config import Config, configured
 from sojourn.providers.postgresql.failures import one_call
 from sojourn.providers.postgresql.names import check_handle
 from sojourn.providers.postgresql.observation import MARK_PREFIX, find_marked, mark_of, observe
@@ -46,6 +46,21 @@ class PostgreSQL:
         self._config = config
         self._clock = clock
         self._admin = Admin(config)
+
+    @classmethod
+    def configured(
+        cls,
+        settings: Mapping[str, object],
+        templates: Mapping[str, Mapping[str, object]],
+        secret: Secret,
+        clock: WallClock,
+    ) -> PostgreSQL:
+        """The provider of one target; `secret` is the admin's DSN.
+
+        Raises:
+            Invalid: code `bad_target`.
+        """
+        return cls(configured(settings, templates, secret), clock)
 
     @property
     def revocation_class(self) -> RevocationClass:

@@ -1,5 +1,0 @@
-"""`python -m sojourn.cli`."""
-
-from sojourn.cli.main import main
-
-main()

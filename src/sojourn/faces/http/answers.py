@@ -1,0 +1,305 @@
+"""What callers receive, for the OpenAPI document and the tests that hold answers to it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Answer(BaseModel):
+    """Base of everything that is answered."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TaskView(Answer):
+    kind: str
+    ref: str
+
+
+class TargetGrantView(Answer):
+    name: str
+    target: str
+    template: str
+
+
+class AudienceGrantView(Answer):
+    name: str
+    audience: str
+    actions: list[str]
+
+
+class WindowView(Answer):
+    opens: str
+    closes: str
+
+
+class BeatRuleView(Answer):
+    every_s: float
+    missed_after_s: float
+    suspend_first: bool
+
+
+class CauseView(Answer):
+    reason: str
+    source: str
+    detail: str
+
+
+class SessionView(Answer):
+    """A session."""
+
+    id: str
+    state: Literal["requested", "approved", "active", "suspended", "revoking", "ended"]
+    client: str
+    owner: str
+    task: TaskView
+    charter: str
+    grants: list[TargetGrantView | AudienceGrantView]
+    window: WindowView
+    last_end: str
+    generation: int
+    renewals_left: int
+    beat: BeatRuleView
+    key: str
+    context: dict[str, str]
+    requested_at: str
+    refused_at: str | None
+    ended_at: str | None
+    cause: CauseView | None
+
+
+class TokenView(Answer):
+    audience: str
+    access_token: str
+    expires_at: str
+    scope: str
+
+
+class CredentialView(Answer):
+    grant: str
+    target: str
+    provider: str
+    connection: dict[str, str]
+    secret: str
+
+
+class OpenedView(Answer):
+    """A session with everything its workload needs; secrets are shown this once."""
+
+    session: SessionView
+    tokens: list[TokenView]
+    credentials: list[CredentialView]
+    server_time: str
+    beat_every_s: float
+
+
+class RepeatedView(Answer):
+    """The session an earlier call with this idempotency key made; its secrets left with that answer."""
+
+    session: SessionView
+    secret_spent: Literal[True]
+
+
+class BeatView(Answer):
+    session: SessionView
+    tokens: list[TokenView]
+    server_time: str
+    beat_every_s: float
+
+
+class NarrowedView(Answer):
+    session: SessionView
+    tokens: list[TokenView]
+
+
+class SessionsView(Answer):
+    sessions: list[SessionView]
+    next: str | None
+
+
+class ResidualView(Answer):
+    place: str
+    until: str | None
+    owner: str
+
+
+class LeaseView(Answer):
+    id: str
+    session: str
+    state: Literal["planned", "issued", "frozen", "destroying", "destroyed"]
+    target: str
+    grant: str
+    handle: str
+    revocation_class: str
+    expires_at: str
+    refused_at: str | None
+    destroyed_at: str | None
+    method: str | None
+    residual: ResidualView | None
+
+
+class LeasesView(Answer):
+    leases: list[LeaseView]
+
+
+class FeedEntryView(Answer):
+    n: int
+    kind: Literal["session", "client", "owner", "charter", "key"]
+    id: str
+    min_gen: int | None
+
+
+class FeedView(Answer):
+    epoch: int
+    n: int
+    server_time: str
+    snapshot: bool
+    entries: list[FeedEntryView]
+
+
+class ClientView(Answer):
+    id: str
+    name: str
+    role: Literal["workload", "guard", "operator"]
+    owner: str
+    jwk: dict[str, str]
+    thumbprint: str
+    audience: str | None
+    registered_at: str
+    removed_at: str | None
+
+
+class ClientsView(Answer):
+    clients: list[ClientView]
+
+
+class LoginView(Answer):
+    client_id: str
+    name: str
+    role: Literal["operator"]
+    issuer: str
+
+
+class AppliedView(Answer):
+    name: str
+    number: int
+    changed: bool
+
+
+class CharterView(Answer):
+    name: str
+    number: int
+    owner: str
+    clients: list[str]
+    grants: dict[str, dict[str, object]]
+    duration: dict[str, str]
+    beat: dict[str, object]
+    renewals: dict[str, object]
+    applied_at: str
+    applied_by: str
+
+
+class ChartersView(Answer):
+    charters: list[CharterView]
+
+
+class TargetView(Answer):
+    id: str
+    name: str
+    provider: str
+    state: Literal["untried", "ready", "unfit", "draining", "removed"]
+    settings: dict[str, object]
+    templates: dict[str, dict[str, object]]
+    revocation_class: str
+    added_at: str
+    preflight_at: str | None
+
+
+class TargetsView(Answer):
+    targets: list[TargetView]
+
+
+class CheckView(Answer):
+    name: str
+    ok: bool
+    took_ms: float
+    detail: str
+    mend: str
+
+
+class PreflightView(Answer):
+    target: TargetView
+    checks: list[CheckView]
+
+
+class FoundView(Answer):
+    handle: str
+    target_id: str
+    created_at: str | None
+
+
+class ReconciliationView(Answer):
+    unknown: list[FoundView]
+    missing: list[str]
+    known: int
+
+
+class ProblemView(BaseModel):
+    """RFC 9457; extension members depend on the code."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+class OAuthErrorView(Answer):
+    error: str
+    error_description: str
+
+
+class ClientTokenView(Answer):
+    access_token: str
+    token_type: Literal["DPoP"]
+    expires_in: int
+    scope: str
+
+
+class FeedPromiseView(Answer):
+    period_s: float
+    deaf_after_s: float
+
+
+class DeploymentView(Answer):
+    issuer: str
+    log_vkey: str
+    log_origin: str
+    feed: FeedPromiseView
+    server_time: str
+
+
+class HealthView(Answer):
+    status: Literal["ok"]
+
+
+class KeysView(Answer):
+    keys: list[dict[str, str]]
+
+
+class MetadataView(Answer):
+    """Authorization server metadata (RFC 8414)."""
+
+    issuer: str
+    token_endpoint: str
+    jwks_uri: str
+    grant_types_supported: list[str]
+    response_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    token_endpoint_auth_signing_alg_values_supported: list[str]
+    dpop_signing_alg_values_supported: list[str]
+    scopes_supported: list[str]

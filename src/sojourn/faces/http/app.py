@@ -1,0 +1,200 @@
+"""The route table: read first. Every route, who may call it, and what it answers.
+
+Below it, the app: FastAPI with the envelope around it and problems for every error. No route
+exists that is not in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sojourn.core.errors import Invalid, NotFound, SojournError
+from sojourn.faces.http import (
+    answers,
+    charters,
+    clients,
+    feed,
+    journal,
+    login,
+    moves,
+    oauth,
+    opening,
+    ops,
+    sessions,
+    targets,
+)
+from sojourn.faces.http.desk import Desk
+from sojourn.faces.http.envelope import SECURITY, Envelope
+from sojourn.faces.http.hot import HotRoute
+from sojourn.faces.http.openapi import document_of, responses_of
+from sojourn.faces.http.problems import problem, render
+
+
+class Who(StrEnum):
+    """How a route recognises its caller."""
+
+    ANYBODY = "anybody"
+    EVIDENCE = "evidence in the body and a proof"
+    LINK = "a one-time link and a proof"
+    CLIENT = "a client's token and a proof"
+    SESSION = "a proof by the session's key"
+    EITHER = "a client's token, or the session's key"
+    ASSERTION = "a client assertion and a proof"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One route."""
+
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    who: Who
+    answer: type[BaseModel] | str  # a model, or the media type of an answer that is no JSON
+    status: int = 200
+    hot: bool = False
+    also: dict[int, type[BaseModel]] = field(default_factory=dict)
+
+
+A, E, L, C, S, CS = Who.ANYBODY, Who.EVIDENCE, Who.LINK, Who.CLIENT, Who.SESSION, Who.EITHER
+TEXT, BYTES, METRICS = "text/plain", "application/octet-stream", "text/plain"
+SES: Final = "/v1/sessions/{session_id}"
+
+ROUTES: Final = (
+    Row("POST", "/oauth2/token", oauth.token, Who.ASSERTION, answers.ClientTokenView),
+    Row("GET", "/oauth2/jwks", oauth.keys, A, answers.KeysView),
+    Row("GET", "/.well-known/oauth-authorization-server", oauth.metadata, A, answers.MetadataView),
+    Row("GET", "/.well-known/sojourn", oauth.deployment, A, answers.DeploymentView),
+    Row("POST", "/v1/login", login.login, L, answers.LoginView, 201),
+    Row("POST", "/v1/clients", clients.register_client, C, answers.ClientView, 201),
+    Row("GET", "/v1/clients", clients.list_clients, C, answers.ClientsView),
+    Row("DELETE", "/v1/clients/{client_id}", clients.remove_client, C, answers.ClientView),
+    Row(
+        "POST",
+        "/v1/sessions",
+        opening.open_session,
+        E,
+        answers.OpenedView,
+        201,
+        hot=True,
+        also={200: answers.RepeatedView},
+    ),
+    Row("GET", "/v1/sessions", sessions.list_sessions, C, answers.SessionsView),
+    Row("GET", SES, sessions.show_session, CS, answers.SessionView),
+    Row("GET", SES + "/leases", sessions.show_leases, CS, answers.LeasesView),
+    Row("GET", SES + "/evidence", sessions.show_evidence, CS, TEXT),
+    Row("POST", SES + "/beat", moves.beat, S, answers.BeatView, hot=True),
+    Row("POST", SES + "/complete", moves.complete, S, answers.SessionView),
+    Row("POST", SES + "/narrow", moves.narrow, CS, answers.NarrowedView),
+    Row("POST", SES + "/kill", moves.kill, C, answers.SessionView),
+    Row("POST", SES + "/suspend", moves.suspend, C, answers.SessionView),
+    Row("POST", SES + "/resume", opening.resume, E, answers.OpenedView, hot=True),
+    Row("POST", "/v1/feed", feed.follow, C, answers.FeedView, hot=True),
+    Row("PUT", "/v1/charters", charters.apply_charter, C, answers.AppliedView),
+    Row("GET", "/v1/charters", charters.list_charters, C, answers.ChartersView),
+    Row("GET", "/v1/charters/{name}", charters.show_charter, C, answers.CharterView),
+    Row("POST", "/v1/targets", targets.add_target, C, answers.TargetView, 201),
+    Row("GET", "/v1/targets", targets.list_targets, C, answers.TargetsView),
+    Row("GET", "/v1/targets/{name}", targets.show_target, C, answers.TargetView),
+    Row("POST", "/v1/targets/{name}/preflight", targets.preflight_target, C, answers.PreflightView),
+    Row("POST", "/v1/targets/{name}/drain", targets.drain_target, C, answers.TargetView),
+    Row("DELETE", "/v1/targets/{name}", targets.remove_target, C, answers.TargetView),
+    Row("GET", "/v1/targets/{name}/reconcile", targets.reconcile_target, C, answers.ReconciliationView),
+    Row("GET", "/log/checkpoint", journal.checkpoint, A, TEXT),
+    Row("GET", "/log/tile/{level}/{index:path}", journal.tile, A, BYTES),
+    Row("GET", "/healthz", ops.healthy, A, answers.HealthView),
+    Row("GET", "/readyz", ops.ready, A, answers.HealthView),
+    Row("GET", "/metrics", ops.metrics, A, METRICS),
+)
+
+
+def build(desk: Desk) -> FastAPI:
+    """The app that serves the table, with `desk` behind it."""
+    app = FastAPI(
+        title="Sojourn",
+        version="1",  # of the API, not of the software
+        docs_url=None,  # they would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would not carry the proof's URL
+        exception_handlers={
+            SojournError: _problem,
+            RequestValidationError: _invalid,
+            HTTPException: _unrouted,
+            Exception: _defect,
+        },
+    )
+    app.state.desk = desk
+    for row in ROUTES:
+        app.router.routes.append(_route(row))
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
+    app.add_middleware(Envelope)
+    return app
+
+
+def _route(row: Row) -> APIRoute:
+    kind = HotRoute if row.hot else APIRoute
+    return kind(
+        row.path,
+        row.endpoint,
+        methods=[row.method],
+        status_code=row.status,
+        response_model=None,
+        responses=responses_of(row.method, row.path, row.status, row.answer, also=row.also),
+        operation_id=row.endpoint.__name__,
+        summary=(row.endpoint.__doc__ or "").partition(".")[0].partition("\n")[0],
+        description=f"{row.endpoint.__doc__ or ''}\n\nCaller: {row.who.value}.",
+    )
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, SojournError):
+        raise error
+    if isinstance(error, NotFound) and error.code == "unknown_session":
+        error = NotFound("not_found", "there is no such session, or you may not know of it")
+    return render(request.url.path, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    errors = [
+        {"where": ".".join(str(p) for p in one["loc"])[:200], "what": one["msg"][:200]} for one in found[:20]
+    ]
+    refusal = Invalid("invalid_request", "a member or parameter is missing, unknown or out of bounds")
+    return problem(refusal, {"errors": errors})
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    if status == 405:
+        answer = problem(Invalid("method_not_allowed", f"`{request.method[:20]}` is not offered here"))
+        answer.headers["Allow"] = ", ".join(_methods_at(request))
+        return answer
+    if status == 404:
+        return problem(NotFound("not_found", "there is no such path"))
+    return problem(Invalid("malformed_body", "the request cannot be read"))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method of the path; one route knows only its own."""
+    routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
+    here = [route.methods for route in routes if route.path_regex.match(request.url.path)]
+    return sorted({method for methods in here for method in methods or ()})
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    """Our mistake: the log has the traceback, the caller gets a code."""
+    answer = problem(SojournError("internal_error", "a defect of ours; nothing more was granted"))
+    for name, value in SECURITY:  # Starlette answers defects outside of every other layer
+        answer.headers[name] = value
+    return answer

@@ -1,0 +1,45 @@
+"""Registered callers: enrol, list, remove."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.responses import Response
+
+from sojourn.core.client import Role
+from sojourn.core.errors import Invalid, NotFound
+from sojourn.core.ids import CLIENT, ClientId, to_uuid
+from sojourn.faces.http import views
+from sojourn.faces.http.callers import ReadingOperator, WritingOperator
+from sojourn.faces.http.desk import desk_of
+from sojourn.faces.http.schemas import ClientBody
+from sojourn.jose import VerifyKey
+
+
+async def register_client(request: Request, caller: WritingOperator, body: ClientBody) -> Response:
+    """Register a caller by its public key."""
+    _check_audience(body)
+    key = VerifyKey.from_jwk(body.jwk.members())  # a point that is not on the curve is refused here
+    client = await desk_of(request).verbs.register_client(
+        name=body.name, role=Role(body.role), owner=body.owner, jwk=key.jwk, audience=body.audience
+    )
+    return views.reply(views.client(client), 201)
+
+
+def _check_audience(body: ClientBody) -> None:
+    if (body.role == "guard") != (body.audience is not None):
+        raise Invalid("invalid_request", "a guard has an audience, and nobody else has")
+
+
+async def list_clients(request: Request, caller: ReadingOperator) -> Response:
+    """List every caller that was ever registered."""
+    return views.reply({"clients": [views.client(c) for c in await desk_of(request).store.clients()]})
+
+
+async def remove_client(request: Request, caller: WritingOperator, client_id: str) -> Response:
+    """Remove a caller and end its sessions."""
+    try:
+        to_uuid(CLIENT, client_id)
+    except Invalid as error:
+        raise NotFound("not_found", "there is no such client") from error
+    removed = await desk_of(request).verbs.remove_client(ClientId(client_id), by=caller.name)
+    return views.reply(views.client(removed))

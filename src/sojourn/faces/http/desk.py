@@ -1,0 +1,68 @@
+"""Everything the HTTP face is given: services, reads, keys. Made in `wiring`, never here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from sojourn.config import Settings
+from sojourn.faces.http import doors
+from sojourn.faces.http.limits import Places
+from sojourn.faces.http.meters import Meters
+from sojourn.faces.http.replay import Replays
+from sojourn.ports.attestor import Attestor
+from sojourn.ports.clock import Clock
+from sojourn.ports.feed import Bell
+from sojourn.ports.keys import NoteSigner, TokenSigner
+from sojourn.ports.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """What callers can have done."""
+
+    open_session: doors.OpenSession
+    activate: doors.ActivateSession
+    beat: doors.BeatSession
+    narrow: doors.NarrowSession
+    complete: doors.CompleteSession
+    mint: doors.Mint
+    suspend: doors.StopSession
+    resume: doors.ResumeSession
+    end: doors.StopSession
+    login: doors.Login
+    register_client: doors.RegisterClient
+    remove_client: doors.RemoveClient
+    apply_charter: doors.ApplyCharter
+    add_target: doors.AddTarget
+    preflight_target: doors.PreflightTarget
+    drain_target: doors.ChangeTarget
+    remove_target: doors.ChangeTarget
+    reconcile_target: doors.ReconcileTarget
+    write_evidence: doors.WriteEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The face's whole world."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    bell: Bell
+    signer: TokenSigner
+    notes: NoteSigner
+    attestors: Mapping[str, Attestor]
+    replays: Replays
+    feed_places: Places
+    watch_places: Places
+    meters: Meters
+    verbs: Verbs
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk of the app that received `request`."""
+    desk: Desk = request.app.state.desk
+    return desk

@@ -1,0 +1,208 @@
+"""What the HTTP face asks of the services: one Protocol a verb, and the values they answer with.
+
+Written as shapes, so that the face can be tried against scripted services and so that no
+service has to know that there is a face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sojourn.core.change import Once
+from sojourn.core.charter import Charter
+from sojourn.core.client import Client, Role
+from sojourn.core.ending import Cause
+from sojourn.core.ids import ClientId, SessionId
+from sojourn.core.secret import Secret
+from sojourn.core.session import Session, Task
+from sojourn.core.target import Target
+from sojourn.ports.attestor import Evidence
+from sojourn.ports.provider import Check, Found
+from sojourn.ports.store import Mark
+
+
+class Token(Protocol):
+    """A signed access token for one audience."""
+
+    @property
+    def audience(self) -> str: ...
+    @property
+    def jwt(self) -> str: ...
+    @property
+    def expires_at(self) -> datetime: ...
+    @property
+    def scope(self) -> str: ...
+
+
+class Credential(Protocol):
+    """A downstream credential, shown once."""
+
+    @property
+    def grant(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def connection(self) -> Mapping[str, str]: ...
+    @property
+    def secret(self) -> Secret: ...
+
+
+class Opening(Protocol):
+    """A session that was approved, or the one an earlier call with this key made."""
+
+    @property
+    def session(self) -> Session: ...
+    @property
+    def repeated(self) -> bool: ...
+
+
+class Activation(Protocol):
+    """An active session with everything its workload needs."""
+
+    @property
+    def session(self) -> Session: ...
+    @property
+    def tokens(self) -> Sequence[Token]: ...
+    @property
+    def credentials(self) -> Sequence[Credential]: ...
+    @property
+    def mark(self) -> Mark: ...
+
+
+class Beat(Protocol):
+    """The answer to a heartbeat."""
+
+    @property
+    def session(self) -> Session: ...
+    @property
+    def tokens(self) -> Sequence[Token]: ...
+
+
+class Reconciliation(Protocol):
+    """What a target holds, against what is on record."""
+
+    @property
+    def unknown(self) -> Sequence[Found]: ...
+    @property
+    def missing(self) -> Sequence[str]: ...
+    @property
+    def known(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """What a workload asks for, parsed; `key` is the thumbprint of its proof's key."""
+
+    evidence: Evidence
+    task: Task
+    grants: tuple[str, ...]
+    duration: timedelta | None
+    context: Mapping[str, str]
+    key: str
+    once: tuple[Once, ...]
+    idempotency: str | None
+    request_hash: str
+
+
+class OpenSession(Protocol):
+    async def __call__(self, asked: OpenRequest, /) -> Opening: ...
+
+
+class ActivateSession(Protocol):
+    async def __call__(self, session: Session, /) -> Activation: ...
+
+
+class BeatSession(Protocol):
+    async def __call__(self, session: SessionId, key: str, /, *, renew: bool) -> Beat: ...
+
+
+class CompleteSession(Protocol):
+    async def __call__(self, session: SessionId, key: str, /) -> Session: ...
+
+
+class NarrowSession(Protocol):
+    async def __call__(
+        self,
+        session: SessionId,
+        drop: tuple[str, ...],
+        drop_actions: tuple[str, ...],
+        closes: datetime | None,
+        /,
+    ) -> Session: ...
+
+
+class Mint(Protocol):
+    """Signs access tokens, for sessions and for our own clients."""
+
+    def __call__(self, session: Session, mark: Mark, /) -> Sequence[Token]: ...
+
+    def client_token(self, client: Client, /) -> Token: ...
+
+
+class StopSession(Protocol):
+    """Ending and suspending have one shape: which session, and why."""
+
+    async def __call__(self, session: SessionId, cause: Cause, /) -> Session: ...
+
+
+class ResumeSession(Protocol):
+    async def __call__(
+        self, session: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...], /
+    ) -> Activation: ...
+
+
+class Login(Protocol):
+    async def __call__(
+        self, *, link: str, name: str | None, jwk: Mapping[str, str], once: tuple[Once, ...]
+    ) -> Client: ...
+
+
+class RegisterClient(Protocol):
+    async def __call__(
+        self, *, name: str, role: Role, owner: str, jwk: Mapping[str, str], audience: str | None
+    ) -> Client: ...
+
+
+class RemoveClient(Protocol):
+    async def __call__(self, client: ClientId, *, by: str) -> Client: ...
+
+
+class ApplyCharter(Protocol):
+    """Answers the version in force, and whether this call made it."""
+
+    async def __call__(self, document: Mapping[str, object], *, by: str) -> tuple[Charter, bool]: ...
+
+
+class AddTarget(Protocol):
+    async def __call__(
+        self,
+        *,
+        name: str,
+        provider: str,
+        settings: Mapping[str, object],
+        templates: Mapping[str, Mapping[str, object]],
+        secret: Secret,
+    ) -> Target: ...
+
+
+class PreflightTarget(Protocol):
+    async def __call__(self, name: str) -> tuple[Target, Sequence[Check]]: ...
+
+
+class ChangeTarget(Protocol):
+    """Draining and removing have one shape."""
+
+    async def __call__(self, name: str) -> Target: ...
+
+
+class ReconcileTarget(Protocol):
+    async def __call__(self, name: str) -> Reconciliation: ...
+
+
+class WriteEvidence(Protocol):
+    async def __call__(self, session: SessionId) -> str: ...

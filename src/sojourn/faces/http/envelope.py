@@ -1,0 +1,118 @@
+"""What holds for every request before any route sees it, and for every answer after.
+
+Bodies are read whole within a bound and must be JSON with one reading; tokens in the query are
+refused; every answer forbids caching and sniffing. Plain ASGI.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sojourn.core.errors import Invalid
+from sojourn.faces.http import strict_json
+from sojourn.faces.http.limits import BODY_BYTES, HEADER_TEXT, QUERY_BYTES
+from sojourn.faces.http.problems import render
+
+_SECRET_NAMES: Final = frozenset(
+    {"access_token", "token", "dpop", "authorization", "client_assertion", "assertion"}
+)
+_FORM_PATHS: Final = frozenset({"/oauth2/token"})
+_FORM: Final = "application/x-www-form-urlencoded"
+
+SECURITY: Final = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Frame-Options", "DENY"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Strict-Transport-Security", "max-age=63072000"),
+)
+
+
+class Envelope:
+    """The outermost layer of the face."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        send = _with_security_headers(send)
+        try:
+            _check_head(scope)
+            body = await _read(receive, Headers(scope=scope))
+            _check_body(scope, body)
+        except Invalid as error:
+            await render(scope["path"], error)(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+
+def _with_security_headers(send: Send) -> Send:
+    async def outward(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY:
+                headers[name] = value
+        await send(message)
+
+    return outward
+
+
+def _check_head(scope: Scope) -> None:
+    query = scope.get("query_string", b"")
+    if len(query) > QUERY_BYTES or any(len(value) > HEADER_TEXT for _, value in scope["headers"]):
+        raise Invalid(
+            "too_large", f"expected a query under {QUERY_BYTES} and headers under {HEADER_TEXT} bytes"
+        )
+    names = {name.lower() for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)}
+    if found := sorted(names & _SECRET_NAMES):
+        raise Invalid("token_in_query", f"`{found[0]}` belongs in a header or body, never in the query")
+
+
+async def _read(receive: Receive, headers: Headers) -> bytes:
+    declared = headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit()) or len(declared) > 12 or int(declared) > BODY_BYTES:
+        raise _too_large()
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":  # the caller left; whatever is answered goes nowhere
+            return bytes(body)
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES:
+            raise _too_large()
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _too_large() -> Invalid:
+    return Invalid("too_large", f"expected a body of at most {BODY_BYTES} bytes")
+
+
+def _check_body(scope: Scope, body: bytes) -> None:
+    if not body:
+        return
+    headers = Headers(scope=scope)
+    wanted = _FORM if scope["path"] in _FORM_PATHS else "application/json"
+    found = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if found != wanted or headers.get("content-encoding", "identity").lower() != "identity":
+        raise Invalid("unsupported_media_type", f"expected a plain body of type `{wanted}`")
+    if wanted != _FORM:
+        strict_json.read(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def inward() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return inward

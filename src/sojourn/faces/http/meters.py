@@ -1,0 +1,105 @@
+"""What is counted, read off the journal: a number here is a fact there. No id is ever a label."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from sojourn.core.ending import Reason
+from sojourn.core.errors import Unavailable
+from sojourn.core.record import FactKind
+from sojourn.core.session import State
+from sojourn.faces.http.limits import Places
+from sojourn.ports.store import SessionFilter, Store
+
+_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60)
+_MOST_LOOKED_AT: Final = 500  # sessions on their way out, per look
+_BATCH: Final = 1000
+_BATCHES: Final = 20  # a look stays short; what is left is read at the next one
+_MOST_OPEN: Final = 10_000  # ends whose destruction is awaited
+
+
+class _Leaf(msgspec.Struct):
+    kind: str
+    at: str
+    session: str | None = None
+    body: dict[str, Any] = {}
+
+
+class Meters:
+    """The numbers of this process, in a registry of their own."""
+
+    def __init__(self, feed_places: Places) -> None:
+        self.registry: Final = CollectorRegistry()
+        self._opens = Counter("sojourn_opens", "Sessions that became active", registry=self.registry)
+        self._ends = Counter("sojourn_ends", "Ends begun, by reason", ["reason"], registry=self.registry)
+        self._destroyed = Histogram(
+            "sojourn_refused_to_destroyed_seconds",
+            "From the end of a session's access to proof that its credentials are gone",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._leaving = Gauge("sojourn_sessions_leaving", "Sessions being taken away", registry=self.registry)
+        self._stuck = Gauge(
+            "sojourn_leases_stuck", "Leases that a target does not yield", registry=self.registry
+        )
+        self._late = Gauge(
+            "sojourn_errand_overdue_seconds", "How long an errand has been due", registry=self.registry
+        )
+        waiting = Gauge("sojourn_feed_waiters", "Guards waiting for news", registry=self.registry)
+        waiting.set_function(lambda: feed_places.taken)
+        self._next: int | None = None
+        self._refused_at: dict[str, datetime] = {}
+
+    async def look(self, store: Store, now: datetime) -> None:
+        """Read what happened since the last look; a store that does not answer leaves the old numbers."""
+        try:
+            await self._follow(store)
+            await self._gauge(store, now)
+        except Unavailable:
+            return
+
+    async def _follow(self, store: Store) -> None:
+        if self._next is None:  # counters begin with this process
+            self._next = (await store.head()).journal_size
+        for _ in range(_BATCHES):
+            entries = await store.journal(self._next, limit=_BATCH)
+            for entry in entries:
+                self._count(msgspec.json.decode(entry.leaf, type=_Leaf))
+            self._next += len(entries)
+            if len(entries) < _BATCH:
+                return
+
+    def _count(self, leaf: _Leaf) -> None:
+        match leaf.kind:
+            case FactKind.SESSION_ACTIVATED:
+                self._opens.inc()
+            case FactKind.SESSION_ENDING:
+                self._ends.labels(_reason(leaf)).inc()
+                if leaf.session is not None and len(self._refused_at) < _MOST_OPEN:
+                    self._refused_at[leaf.session] = datetime.fromisoformat(leaf.at)
+            case FactKind.SESSION_ENDED:
+                began = self._refused_at.pop(leaf.session or "", None)
+                if began is not None:
+                    self._destroyed.observe((datetime.fromisoformat(leaf.at) - began).total_seconds())
+            case _:
+                return
+
+    async def _gauge(self, store: Store, now: datetime) -> None:
+        due = await store.next_errand_at()
+        which = SessionFilter(states=frozenset({State.REVOKING}))
+        leaving = await store.sessions(which, after=None, limit=_MOST_LOOKED_AT)
+        stuck = [lease for one in leaving for lease in await store.leases(one.id) if lease.residual]
+        self._late.set(max(0.0, (now - due).total_seconds()) if due else 0.0)
+        self._leaving.set(len(leaving))
+        self._stuck.set(len(stuck))
+
+
+def _reason(leaf: _Leaf) -> str:
+    """One of the closed set; whatever else a leaf says becomes no label."""
+    cause = leaf.body.get("cause")
+    said = cause.get("reason") if isinstance(cause, dict) else None
+    return said if said in {r.value for r in Reason} else "unknown"

@@ -1,0 +1,72 @@
+"""What moves a session that exists: beat, complete, narrow, kill, suspend."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.responses import Response
+
+from sojourn.core.ending import Cause, Reason
+from sojourn.core.errors import Refused
+from sojourn.core.session import State
+from sojourn.core.window import parse, show
+from sojourn.faces.http import views
+from sojourn.faces.http.callers import Changer, SessionHolder, Stopper, Viewed, session_holder
+from sojourn.faces.http.desk import desk_of
+from sojourn.faces.http.problems import problem
+from sojourn.faces.http.schemas import BeatBody, NarrowBody, StopBody
+
+
+async def beat(request: Request, session_id: str, body: BeatBody = BeatBody()) -> Response:  # noqa: B008 - frozen
+    """Say that the workload lives; get fresh tokens."""
+    desk = desk_of(request)
+    viewed = await session_holder(request, session_id)
+    if body.renew:
+        await desk.replays.spend(viewed.once)
+    try:
+        beaten = await desk.verbs.beat(viewed.session.id, viewed.session.key, renew=body.renew)
+    except Refused as error:
+        return await _refused(request, viewed, error)
+    return views.reply(
+        {
+            "session": views.session(beaten.session),
+            "tokens": views.tokens(beaten.tokens),
+            "server_time": show(desk.clock.now()),
+            "beat_every_s": beaten.session.beat.every.total_seconds(),
+        }
+    )
+
+
+async def _refused(request: Request, viewed: Viewed, error: Refused) -> Response:
+    if error.code != "session_ended":
+        raise error
+    session = await desk_of(request).store.session(viewed.session.id) or viewed.session
+    return problem(error, {"reason": session.cause.reason if session.cause else None})
+
+
+async def complete(request: Request, viewed: SessionHolder) -> Response:
+    """The work is done: take everything away. Returns as soon as the end is committed."""
+    ended = await desk_of(request).verbs.complete(viewed.session.id, viewed.session.key)
+    return views.reply(views.session(ended))
+
+
+async def narrow(request: Request, viewed: Changer, body: NarrowBody) -> Response:
+    """Give up grants, actions or time; nothing can be added."""
+    desk = desk_of(request)
+    closes = None if body.closes is None else parse(body.closes)
+    # Read before the change: a token must not carry a mark later than the state it speaks for.
+    mark = (await desk.store.head()).mark
+    session = await desk.verbs.narrow(viewed.session.id, tuple(body.drop), tuple(body.drop_actions), closes)
+    fresh = desk.verbs.mint(session, mark) if viewed.client is None and session.state is State.ACTIVE else ()
+    return views.reply({"session": views.session(session), "tokens": views.tokens(fresh)})
+
+
+async def kill(request: Request, viewed: Stopper, body: StopBody | None = None) -> Response:
+    """End a session now. Asking twice changes nothing."""
+    cause = Cause(Reason.KILLED, viewed.source, body.detail if body else "")
+    return views.reply(views.session(await desk_of(request).verbs.end(viewed.session.id, cause)))
+
+
+async def suspend(request: Request, viewed: Stopper, body: StopBody | None = None) -> Response:
+    """Freeze a session: tokens refused, logins off, connections cut."""
+    cause = Cause(Reason.SUSPENDED, viewed.source, body.detail if body else "")
+    return views.reply(views.session(await desk_of(request).verbs.suspend(viewed.session.id, cause)))

@@ -1,0 +1,106 @@
+"""`POST /v1/sessions` and `/resume`: evidence in, a session with its credentials out.
+
+Secrets leave in this one answer. The repetition of an open, under its idempotency key, gets
+the session and no secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Header
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sojourn.core.errors import Invalid
+from sojourn.core.session import Session, Task
+from sojourn.core.window import show
+from sojourn.faces.http import views
+from sojourn.faces.http.callers import find, holder, no_such_session
+from sojourn.faces.http.desk import Desk, desk_of
+from sojourn.faces.http.doors import Activation, Opening, OpenRequest
+from sojourn.faces.http.schemas import EvidenceBody, OpenBody, ResumeBody
+from sojourn.ports.attestor import Evidence
+
+_LONGEST_KEY = 255
+
+
+async def open_session(
+    request: Request,
+    body: OpenBody,
+    idempotency_key: Annotated[str | None, Header(max_length=_LONGEST_KEY, pattern=r"^[\x21-\x7e]+$")] = None,
+) -> Response:
+    """Open a session: recognised, approved, credentials made, tokens signed."""
+    desk = desk_of(request)
+    opening = await _approve(request, desk, body)
+    if opening.repeated:
+        return views.reply({"session": views.session(opening.session), "secret_spent": True})
+    activation = await desk.verbs.activate(opening.session)
+    return views.reply(_opened(desk, activation), 201)
+
+
+async def _approve(request: Request, desk: Desk, body: OpenBody) -> Opening:
+    held = holder(request)
+    desk.replays.note(held.once, desk.clock.now())
+    asked = OpenRequest(
+        evidence=_evidence(body.evidence),
+        task=Task(body.task.kind, body.task.ref),
+        grants=tuple(body.grants),
+        duration=None if body.duration_s is None else timedelta(seconds=body.duration_s),
+        context=body.context,
+        key=held.thumbprint,
+        once=(held.once,),
+        idempotency=_idempotency(request),
+        request_hash=_digest(body, held.thumbprint),
+    )
+    return await desk.verbs.open_session(asked)
+
+
+async def resume(request: Request, session_id: str, body: ResumeBody) -> Response:
+    """Thaw a suspended session, by its own key and with fresh evidence."""
+    desk = desk_of(request)
+    held = holder(request)
+    desk.replays.note(held.once, desk.clock.now())
+    session: Session = await find(desk, session_id)
+    if session.key != held.thumbprint:
+        raise no_such_session()
+    activation = await desk.verbs.resume(session.id, _evidence(body.evidence), held.thumbprint, (held.once,))
+    return views.reply(_opened(desk, activation))
+
+
+def _evidence(body: EvidenceBody) -> Evidence:
+    return Evidence(body.type, body.assertion)
+
+
+def _idempotency(request: Request) -> str | None:
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    if len(keys) != 1 or not 1 <= len(keys[0]) <= _LONGEST_KEY or not _visible(keys[0]):
+        raise Invalid(
+            "invalid_request", f"expected one `Idempotency-Key` of 1 to {_LONGEST_KEY} visible characters"
+        )
+    return keys[0]
+
+
+def _visible(text: str) -> bool:
+    return all("!" <= char <= "~" for char in text)
+
+
+def _digest(body: OpenBody, key: str) -> str:
+    """What makes two requests the same: everything but the evidence, which is new each time."""
+    asked = {**body.model_dump(exclude={"evidence"}), "key": key}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _opened(desk: Desk, activation: Activation) -> dict[str, object]:
+    return {
+        "session": views.session(activation.session),
+        "tokens": views.tokens(activation.tokens),
+        "credentials": views.credentials(activation.credentials),
+        "server_time": show(desk.clock.now()),
+        "beat_every_s": activation.session.beat.every.total_seconds(),
+    }

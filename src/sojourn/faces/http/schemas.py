@@ -1,0 +1,178 @@
+"""What callers send, and the bounds of each member. Unknown members are refused, nothing is coerced."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
+Action = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,128}$")]
+Audience = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,256}$")]
+Instant = Annotated[str, StringConstraints(max_length=40, pattern=r"^[0-9]{4}-[0-9T:.Zz+-]+$")]
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}[smhd]$")]
+Base64Url = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+Detail = Annotated[str, StringConstraints(max_length=500)]
+Counter = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Wire(BaseModel):
+    """Base of everything that is read from a body."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PublicKey(Wire):
+    """A public P-256 key (RFC 7517); a private member is an unknown member and refused."""
+
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    x: Base64Url
+    y: Base64Url
+    alg: Literal["ES256"] | None = None
+    use: Literal["sig"] | None = None
+    kid: Line | None = None
+
+    def members(self) -> dict[str, str]:
+        """The four members that are the key (RFC 7638, section 3.2)."""
+        return {"kty": self.kty, "crv": self.crv, "x": self.x, "y": self.y}
+
+
+class EvidenceBody(Wire):
+    """What a workload presents to be recognised."""
+
+    type: Name
+    assertion: Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]
+
+
+class TaskBody(Wire):
+    """The work: `kind` picks the charter, `ref` names this one run."""
+
+    kind: Name
+    ref: Line
+
+
+class OpenBody(Wire):
+    """Ask for a session."""
+
+    evidence: EvidenceBody
+    task: TaskBody
+    grants: Annotated[list[Name], Field(max_length=64)] = []
+    duration_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    context: Annotated[dict[Name, Line], Field(max_length=32)] = {}
+
+
+class BeatBody(Wire):
+    """I live; `renew` asks for one renewal."""
+
+    renew: bool = False
+
+
+class NarrowBody(Wire):
+    """What to give up."""
+
+    drop: Annotated[list[Name], Field(max_length=64)] = []
+    drop_actions: Annotated[list[Action], Field(max_length=256)] = []
+    closes: Instant | None = None
+
+
+class StopBody(Wire):
+    """Why, in words for people."""
+
+    detail: Detail = ""
+
+
+class ResumeBody(Wire):
+    """Fresh evidence for a suspended session."""
+
+    evidence: EvidenceBody
+
+
+class MarkBody(Wire):
+    """A place in the order of commits."""
+
+    epoch: Counter
+    n: Counter
+
+
+class FeedBody(Wire):
+    """What the guard knows so far; null: nothing."""
+
+    mark: MarkBody | None
+
+
+class LoginBody(Wire):
+    """A one-time link and the key that takes its place."""
+
+    link: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[\x21-\x7e]+$")]
+    name: Name | None = None
+    jwk: PublicKey
+
+
+class ClientBody(Wire):
+    """A caller to register."""
+
+    name: Name
+    role: Literal["workload", "guard", "operator"]
+    owner: Line
+    jwk: PublicKey
+    audience: Audience | None = None
+
+
+class TargetGrantBody(Wire):
+    """A credential in a target, made from one of its templates."""
+
+    target: Name
+    template: Name
+
+
+class AudienceGrantBody(Wire):
+    """Actions at one guarded API."""
+
+    audience: Audience
+    actions: Annotated[list[Action], Field(min_length=1, max_length=256)]
+
+
+class DurationBody(Wire):
+    """How long a session lasts if nothing is said, and at most."""
+
+    default: Duration
+    longest: Duration
+
+
+class BeatRuleBody(Wire):
+    """The heartbeat that is owed."""
+
+    every: Duration
+    missed_after: Duration
+    suspend_first: bool = False
+
+
+class RenewalsBody(Wire):
+    """How often a session may be renewed, and by how much."""
+
+    times: Annotated[int, Field(ge=0, le=1000)] = 0
+    by: Duration = "10m"
+
+
+class CharterBody(Wire):
+    """A charter document."""
+
+    name: Name
+    owner: Line
+    clients: Annotated[list[Name], Field(min_length=1, max_length=256)]
+    grants: Annotated[dict[Name, TargetGrantBody | AudienceGrantBody], Field(min_length=1, max_length=64)]
+    duration: DurationBody
+    beat: BeatRuleBody
+    renewals: RenewalsBody = RenewalsBody()
+
+
+class TargetBody(Wire):
+    """A target to add; `secret` is sealed at once and never shown again."""
+
+    name: Name
+    provider: Name
+    settings: Annotated[dict[Name, object], Field(max_length=64)]
+    templates: Annotated[dict[Name, dict[str, object]], Field(max_length=64)]
+    secret: Annotated[str, StringConstraints(min_length=1, max_length=4096)] = Field(repr=False)

@@ -1,0 +1,202 @@
+"""Our values as JSON: the one place where members get the names they have on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+from starlette.responses import Response
+
+from sojourn.core.charter import Charter
+from sojourn.core.client import Client
+from sojourn.core.lease import Lease
+from sojourn.core.scope import Grant, TargetGrant
+from sojourn.core.session import Session
+from sojourn.core.target import Target
+from sojourn.core.window import show
+from sojourn.faces.http.doors import Credential, Reconciliation, Token
+from sojourn.ports.provider import Check
+from sojourn.ports.store import FeedPage
+
+Json = dict[str, object]
+
+
+def reply(value: Mapping[str, object], status: int = 200) -> Response:
+    """`value` as a JSON answer."""
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def _show(instant: datetime | None) -> str | None:
+    return None if instant is None else show(instant)
+
+
+def session(value: Session) -> Json:
+    """A session."""
+    cause = value.cause
+    return {
+        "id": value.id,
+        "state": value.state,
+        "client": value.client,
+        "owner": value.owner,
+        "task": {"kind": value.task.kind, "ref": value.task.ref},
+        "charter": value.charter,
+        "grants": [_grant(g) for g in value.grants.each()],
+        "window": {"opens": show(value.window.opens), "closes": show(value.window.closes)},
+        "last_end": show(value.last_end),
+        "generation": value.generation,
+        "renewals_left": value.renewals_left,
+        "beat": {
+            "every_s": value.beat.every.total_seconds(),
+            "missed_after_s": value.beat.missed_after.total_seconds(),
+            "suspend_first": value.beat.suspend_first,
+        },
+        "key": value.key,
+        "context": dict(value.context),
+        "requested_at": show(value.requested_at),
+        "refused_at": _show(value.refused_at),
+        "ended_at": _show(value.ended_at),
+        "cause": cause and {"reason": cause.reason, "source": cause.source, "detail": cause.detail},
+    }
+
+
+def _grant(grant: Grant) -> Json:
+    if isinstance(grant, TargetGrant):
+        return {"name": grant.name, "target": grant.target, "template": grant.template}
+    return {"name": grant.name, "audience": grant.audience, "actions": list(grant.actions)}
+
+
+def tokens(values: Iterable[Token]) -> list[Json]:
+    """Access tokens, as handed to the session's own key."""
+    return [
+        {"audience": t.audience, "access_token": t.jwt, "expires_at": show(t.expires_at), "scope": t.scope}
+        for t in values
+    ]
+
+
+def credentials(values: Iterable[Credential]) -> list[Json]:
+    """Downstream credentials: the only place where their secrets leave."""
+    return [
+        {
+            "grant": c.grant,
+            "target": c.target,
+            "provider": c.provider,
+            "connection": dict(c.connection),
+            "secret": c.secret.reveal(),
+        }
+        for c in values
+    ]
+
+
+def lease(value: Lease, refused_at: datetime | None) -> Json:
+    """A lease, with the moment its session began to end."""
+    left = value.residual
+    return {
+        "id": value.id,
+        "session": value.session,
+        "state": value.state,
+        "target": value.target_name,
+        "grant": value.grant,
+        "handle": value.handle,
+        "revocation_class": value.revocation_class,
+        "expires_at": show(value.expires_at),
+        "refused_at": _show(refused_at),
+        "destroyed_at": _show(value.destroyed_at),
+        "method": value.method,
+        "residual": left and {"place": left.place, "until": _show(left.until), "owner": left.owner},
+    }
+
+
+def feed(page: FeedPage, now: datetime) -> Json:
+    """A page of the feed."""
+    return {
+        "epoch": page.mark.epoch,
+        "n": page.mark.n,
+        "server_time": show(now),
+        "snapshot": page.snapshot,
+        "entries": [
+            {"n": e.n, "kind": e.kind, "id": e.id, "min_gen": e.min_generation} for e in page.entries
+        ],
+    }
+
+
+def client(value: Client) -> Json:
+    """A registered caller; of its key we only ever had the public half."""
+    return {
+        "id": value.id,
+        "name": value.name,
+        "role": value.role,
+        "owner": value.owner,
+        "jwk": dict(value.jwk),
+        "thumbprint": value.thumbprint,
+        "audience": value.audience,
+        "registered_at": show(value.registered_at),
+        "removed_at": _show(value.removed_at),
+    }
+
+
+def charter(value: Charter) -> Json:
+    """A charter, in the form in which it is applied, with its number."""
+    return {
+        "name": value.name,
+        "number": value.number,
+        "owner": value.owner,
+        "clients": list(value.clients),
+        "grants": {g.name: {k: v for k, v in _grant(g).items() if k != "name"} for g in value.grants.each()},
+        "duration": {"default": span(value.default_duration), "longest": span(value.longest)},
+        "beat": {
+            "every": span(value.beat.every),
+            "missed_after": span(value.beat.missed_after),
+            "suspend_first": value.beat.suspend_first,
+        },
+        "renewals": {"times": value.renewals.times, "by": span(value.renewals.by)},
+        "applied_at": show(value.applied_at),
+        "applied_by": value.applied_by,
+    }
+
+
+def span(value: timedelta) -> str:
+    """A duration as charters write it, in the largest unit that is exact."""
+    seconds = int(value.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def target(value: Target) -> Json:
+    """A target; its admin credential is elsewhere."""
+    return {
+        "id": value.id,
+        "name": value.name,
+        "provider": value.provider,
+        "state": value.state,
+        "settings": dict(value.settings),
+        "templates": {name: dict(t) for name, t in value.templates.items()},
+        "revocation_class": value.revocation_class,
+        "added_at": show(value.added_at),
+        "preflight_at": _show(value.preflight_at),
+    }
+
+
+def check(value: Check) -> Json:
+    """One line of a preflight."""
+    return {
+        "name": value.name,
+        "ok": value.ok,
+        "took_ms": value.took_ms,
+        "detail": value.detail,
+        "mend": value.mend,
+    }
+
+
+def reconciliation(value: Reconciliation) -> Json:
+    """What a target holds against what is on record."""
+    return {
+        "unknown": [
+            {"handle": f.handle, "target_id": f.target_id, "created_at": _show(f.created_at)}
+            for f in value.unknown
+        ],
+        "missing": list(value.missing),
+        "known": value.known,
+    }

@@ -1,0 +1,28 @@
+"""Signed tokens, in one place for both sides: ES256 only, compact only, one `typ` for each use."""
+
+from sojourn.jose.keys import Es256Key, VerifyKey, read_key_set
+from sojourn.jose.sign import sign_client_assertion, sign_proof
+from sojourn.jose.verify import (
+    ClientAssertion,
+    VerifiedProof,
+    peek_client,
+    verify_access_token,
+    verify_client_assertion,
+    verify_client_token,
+    verify_proof,
+)
+
+__all__ = [
+    "ClientAssertion",
+    "Es256Key",
+    "VerifiedProof",
+    "VerifyKey",
+    "peek_client",
+    "read_key_set",
+    "sign_client_assertion",
+    "sign_proof",
+    "verify_access_token",
+    "verify_client_assertion",
+    "verify_client_token",
+    "verify_proof",
+]

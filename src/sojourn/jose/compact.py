@@ -1,0 +1,80 @@
+"""A compact JWS taken apart, strictly: canonical base64url, unique members, a bounded size."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from sojourn.core.errors import Unauthenticated
+
+LARGEST: Final = 8192  # characters: more than any token of ours, less than a header limit
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    header: Mapping[str, object]
+    claims: Mapping[str, object]
+    signed: bytes
+    signature: bytes
+
+
+def take_apart(compact: str, code: str) -> Parts:
+    if len(compact) > LARGEST:
+        raise Unauthenticated(code, f"longer than {LARGEST} characters")
+    segments = compact.split(".")
+    if len(segments) != 3 or not compact.isascii():
+        raise Unauthenticated(code, "not a signed token in compact form")
+    header, payload, signature = segments
+    return Parts(
+        _object(octets_of(header, code), code),
+        _object(octets_of(payload, code), code),
+        f"{header}.{payload}".encode(),
+        octets_of(signature, code),
+    )
+
+
+def check_header(header: Mapping[str, object], expected: str, code: str) -> None:
+    typ = header.get("typ")
+    # RFC 7515, section 4.1.9: a type without a slash means application/ before it.
+    if not isinstance(typ, str) or typ.lower().removeprefix("application/") != expected:
+        raise Unauthenticated(code, f"header `typ` must be `{expected}`")
+    if header.get("alg") != "ES256":
+        raise Unauthenticated(code, "header `alg` must be `ES256`")
+    if "crit" in header or "b64" in header:
+        raise Unauthenticated(code, "headers `crit` and `b64` are not understood")
+
+
+def octets_of(segment: str, code: str) -> bytes:
+    try:
+        octets = base64.b64decode(segment + "=" * (-len(segment) % 4), b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Unauthenticated(code, "a part is not base64url") from error
+    # Stray final bits and padding would give one token many spellings.
+    if base64.urlsafe_b64encode(octets).rstrip(b"=") != segment.encode():
+        raise Unauthenticated(code, "a part is not canonical base64url")
+    return octets
+
+
+def _object(octets: bytes, code: str) -> Mapping[str, object]:
+    try:
+        value = json.loads(octets.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Unauthenticated(code, "a part is not JSON, or names a member twice") from error
+    if not isinstance(value, dict):
+        raise Unauthenticated(code, "a part is not a JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is named twice")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,164 @@
+"""P-256 keys for ES256: one that verifies, one that signs. A private key never shows itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from cryptography.hazmat.primitives import serialization
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+from joserfc.jws import JWSRegistry, serialize_compact
+
+from sojourn.core import proof
+from sojourn.core.errors import Invalid, Unauthenticated
+from sojourn.core.secret import Secret
+from sojourn.jose.compact import octets_of
+
+_COORDINATE: Final = 43  # base64url characters of 32 octets
+_SIGNATURE: Final = 64  # octets of r and s
+_KEYS_CACHED: Final = 4096
+REGISTRY: Final = JWSRegistry(algorithms=["ES256"], strict_check_header=False)
+ES256: Final = REGISTRY.get_alg("ES256")
+
+
+class VerifyKey:
+    """A public P-256 key that verifies ES256."""
+
+    __slots__ = ("_key", "jwk", "thumbprint")
+
+    def __init__(self, key: ECKey, jwk: Mapping[str, str]) -> None:
+        self._key = key
+        self.jwk = jwk
+        self.thumbprint = proof.thumbprint_of(jwk)
+
+    @staticmethod
+    def from_jwk(jwk: Mapping[str, object]) -> VerifyKey:
+        """Read a public key (RFC 7517); other members than the four that matter are ignored.
+
+        Raises:
+            Invalid: code `bad_key`; private, of another curve, not on it, or not canonical.
+        """
+        if "d" in jwk or "k" in jwk:
+            raise Invalid("bad_key", "expected a public key, got a private one")
+        if jwk.get("kty") != "EC" or jwk.get("crv") != "P-256" or jwk.get("alg", "ES256") != "ES256":
+            raise Invalid("bad_key", "expected an EC key on P-256 for ES256")
+        x, y = jwk.get("x"), jwk.get("y")
+        if not isinstance(x, str) or not isinstance(y, str) or len(x) != _COORDINATE or len(y) != _COORDINATE:
+            raise Invalid("bad_key", "expected coordinates of 32 octets")
+        return _public_key(x, y)
+
+    def verifies(self, signed: bytes, signature: bytes) -> bool:
+        """Whether `signature` (r and s, 64 octets) is this key's over `signed`."""
+        return len(signature) == _SIGNATURE and bool(ES256.verify(signed, signature, self._key))
+
+
+class Es256Key:
+    """A private P-256 key. It shows its public half only, unless asked for the secret by name."""
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, key: ECKey) -> None:
+        self._key = key
+        shown = key.as_dict(private=False)
+        self.public = VerifyKey.from_jwk({name: str(shown[name]) for name in ("kty", "crv", "x", "y")})
+
+    @staticmethod
+    def generate() -> Es256Key:
+        """A fresh key from the operating system's randomness."""
+        return Es256Key(ECKey.generate_key("P-256"))
+
+    @staticmethod
+    def from_pem(pem: Secret) -> Es256Key:
+        """Read PKCS #8.
+
+        Raises:
+            Invalid: code `bad_key`.
+        """
+        return _private_key(pem.reveal())
+
+    @staticmethod
+    def from_jwk(jwk: Mapping[str, str]) -> Es256Key:
+        """Read a private JWK.
+
+        Raises:
+            Invalid: code `bad_key`.
+        """
+        return _private_key({name: jwk[name] for name in ("kty", "crv", "x", "y", "d") if name in jwk})
+
+    @property
+    def jwk(self) -> Mapping[str, str]:
+        """The public key as a JWK."""
+        return self.public.jwk
+
+    @property
+    def thumbprint(self) -> str:
+        """RFC 7638, SHA-256: the key's id everywhere."""
+        return self.public.thumbprint
+
+    def secret_jwk(self) -> Secret:
+        """The private key as JWK text, for a 0600 file and nothing else."""
+        members = self._key.as_dict(private=True)
+        return Secret(json.dumps({name: members[name] for name in ("kty", "crv", "x", "y", "d")}))
+
+    def secret_pem(self) -> Secret:
+        """The private key as PKCS #8 PEM, for a 0600 file and nothing else."""
+        private = self._key.private_key
+        if private is None:
+            raise Invalid("bad_key", "expected a private key, got a public one")
+        pem = private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return Secret(pem.decode())
+
+    def sign(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
+        """A compact JWS; `alg` is ours to set."""
+        payload = json.dumps(claims, separators=(",", ":"))
+        return serialize_compact({**header, "alg": "ES256"}, payload, self._key, registry=REGISTRY)
+
+    def __repr__(self) -> str:
+        return f"Es256Key({self.thumbprint})"
+
+
+def read_key_set(document: object) -> Mapping[str, VerifyKey]:
+    """The ES256 keys of a JWK set, by `kid`; keys of other kinds are skipped.
+
+    Raises:
+        Invalid: code `bad_key`; not a key set, or without a usable key.
+    """
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise Invalid("bad_key", "expected a JWK set with `keys`")
+    found = {jwk["kid"]: jwk for jwk in listed if isinstance(jwk, dict) and isinstance(jwk.get("kid"), str)}
+    keys = {kid: VerifyKey.from_jwk(jwk) for kid, jwk in found.items() if jwk.get("kty") == "EC"}
+    if not keys:
+        raise Invalid("bad_key", "the JWK set holds no ES256 key")
+    return keys
+
+
+@lru_cache(maxsize=_KEYS_CACHED)
+def _public_key(x: str, y: str) -> VerifyKey:
+    jwk = {"kty": "EC", "crv": "P-256", "x": x, "y": y}
+    for coordinate in (x, y):
+        try:
+            octets_of(coordinate, "bad_key")
+        except (Unauthenticated, UnicodeError) as error:
+            raise Invalid("bad_key", "a coordinate is not canonical base64url") from error
+    return VerifyKey(_import(jwk), jwk)
+
+
+def _private_key(value: str | dict[str, str]) -> Es256Key:
+    key = _import(value)
+    if not key.is_private or key.curve_name != "P-256":
+        raise Invalid("bad_key", "expected a private key on P-256")
+    return Es256Key(key)
+
+
+def _import(value: str | dict[str, str]) -> ECKey:
+    try:
+        return ECKey.import_key(dict(value) if isinstance(value, dict) else value)
+    except (JoseError, ValueError, KeyError, TypeError) as error:
+        # The library's message may quote the key: it must not travel on.
+        raise Invalid("bad_key", "the key cannot be read") from (None if isinstance(value, str) else error)

@@ -1,0 +1,157 @@
+"""Bytes from strangers become claims here, or are refused with a stable code.
+
+No other exception leaves. Which key may sign what is said by the caller, never by the token:
+`jku`, `jwk` and `x5u` are not looked at, except the `jwk` of a proof, which is what a proof is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sojourn.core import proof, token
+from sojourn.core.errors import Invalid, SojournError, Unauthenticated
+from sojourn.core.token import AccessClaims
+from sojourn.core.window import to_micros
+from sojourn.jose.compact import check_header, take_apart
+from sojourn.jose.keys import VerifyKey
+
+ASSERTION_TYPE: Final = "client-authentication+jwt"
+LONGEST_ASSERTION: Final = timedelta(seconds=120)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedProof:
+    """A DPoP proof with a good signature; whether it fits the request is for `core.proof`."""
+
+    thumbprint: str
+    jwk: Mapping[str, str]
+    claims: Mapping[str, object]
+
+    def read(self) -> proof.Proof:
+        """Its claims, each there and of its type."""
+        return proof.read(self.thumbprint, self.claims)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAssertion:
+    """A verified `private_key_jwt` (RFC 7523); its `jti` is yet to be spent."""
+
+    client_id: str
+    jti: str
+    issued_at: int
+    expires_at: int
+
+
+def verify_access_token(compact: str, keys: Mapping[str, VerifyKey]) -> AccessClaims:
+    """Check type, algorithm and signature of an access token by the keys of its issuer (RFC 9068).
+
+    Lifetime, audience and issuer are not judged here.
+
+    Raises:
+        Unauthenticated: code `unknown_kid`; no such key, perhaps not yet.
+        Unauthenticated: code `bad_token`; anything else.
+    """
+    parts = take_apart(compact, "bad_token")
+    check_header(parts.header, token.TYPE, "bad_token")
+    kid = parts.header.get("kid")
+    if not isinstance(kid, str):
+        raise Unauthenticated("bad_token", "header `kid` is missing or not a string")
+    key = keys.get(kid)
+    if key is None:
+        raise Unauthenticated("unknown_kid", "the token is signed by a key that is not known")
+    if not key.verifies(parts.signed, parts.signature):
+        raise Unauthenticated("bad_token", "the signature does not verify")
+    try:
+        return token.from_json(parts.claims)
+    except SojournError as error:
+        raise Unauthenticated("bad_token", error.message) from error
+
+
+def verify_client_token(compact: str, keys: Mapping[str, VerifyKey]) -> Mapping[str, object]:
+    """The claims of a client's token for our own API, signed by one of `keys`; nothing else is judged.
+
+    Raises:
+        Unauthenticated: code `bad_token`.
+    """
+    parts = take_apart(compact, "bad_token")
+    check_header(parts.header, token.TYPE, "bad_token")
+    key = keys.get(str(parts.header.get("kid")))
+    if key is None or not key.verifies(parts.signed, parts.signature):
+        raise Unauthenticated("bad_token", "the token is not signed by a key of ours")
+    return parts.claims
+
+
+def verify_proof(compact: str) -> VerifiedProof:
+    """Check type, algorithm and signature of a DPoP proof by the key it carries (RFC 9449, 4.3).
+
+    Raises:
+        Unauthenticated: code `bad_proof`.
+    """
+    parts = take_apart(compact, "bad_proof")
+    check_header(parts.header, proof.TYPE, "bad_proof")
+    jwk = parts.header.get("jwk")
+    if not isinstance(jwk, dict):
+        raise Unauthenticated("bad_proof", "header `jwk` is missing or not an object")
+    try:
+        key = VerifyKey.from_jwk(jwk)
+    except Invalid as error:
+        raise Unauthenticated("bad_proof", error.message) from error
+    if not key.verifies(parts.signed, parts.signature):
+        raise Unauthenticated("bad_proof", "the signature does not verify")
+    return VerifiedProof(key.thumbprint, key.jwk, parts.claims)
+
+
+def peek_client(compact: str) -> str:
+    """The client an assertion says it is from, unverified: only to look its key up.
+
+    Raises:
+        Unauthenticated: code `bad_assertion`.
+    """
+    subject = take_apart(compact, "bad_assertion").claims.get("sub")
+    if not isinstance(subject, str):
+        raise Unauthenticated("bad_assertion", "claim `sub` is missing or not a string")
+    return subject
+
+
+def verify_client_assertion(
+    compact: str, key: VerifyKey, issuer: str, *, client_id: str, now: datetime
+) -> ClientAssertion:
+    """Check a `private_key_jwt` of `client_id`, made for us alone (RFC 7523, RFC 10070).
+
+    Raises:
+        Unauthenticated: code `bad_assertion`.
+    """
+    parts = take_apart(compact, "bad_assertion")
+    if "typ" in parts.header:
+        check_header(parts.header, ASSERTION_TYPE, "bad_assertion")
+    check_header({**parts.header, "typ": ASSERTION_TYPE}, ASSERTION_TYPE, "bad_assertion")
+    if not key.verifies(parts.signed, parts.signature):
+        raise Unauthenticated("bad_assertion", "the signature does not verify")
+    claims = parts.claims
+    if claims.get("iss") != client_id or claims.get("sub") != client_id:
+        raise Unauthenticated("bad_assertion", "claims `iss` and `sub` must both be the client id")
+    if claims.get("aud") != issuer:
+        raise Unauthenticated("bad_assertion", "claim `aud` must be the issuer, as its only value")
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not 0 < len(jti) <= proof.MOST_JTI:
+        raise Unauthenticated("bad_assertion", "claim `jti` is missing, empty or too long")
+    issued_at, expires_at = _whole(claims, "iat"), _whole(claims, "exp")
+    _check_life(issued_at, expires_at, to_micros(now) / 1_000_000)
+    return ClientAssertion(client_id, jti, issued_at, expires_at)
+
+
+def _whole(claims: Mapping[str, object], name: str) -> int:
+    value = claims.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
+        raise Unauthenticated("bad_assertion", f"claim `{name}` is missing or not a whole number")
+    return value
+
+
+def _check_life(issued_at: int, expires_at: int, now: float) -> None:
+    if issued_at > now + proof.NEWEST.total_seconds():
+        raise Unauthenticated("bad_assertion", "claim `iat` lies in the future")
+    if not now < expires_at <= now + LONGEST_ASSERTION.total_seconds():
+        raise Unauthenticated("bad_assertion", "claim `exp` must lie ahead, by at most 120 s")

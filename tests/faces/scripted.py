@@ -1,0 +1,498 @@
+"""Scripted services and a small store in memory: enough to hold the HTTP face to its contract."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from sojourn.core.change import Change, Once
+from sojourn.core.charter import Charter, Renewals
+from sojourn.core.client import Client, Role
+from sojourn.core.ending import Cause, Reason
+from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, SojournError, Unauthenticated
+from sojourn.core.ids import (
+    CHARTER,
+    CLIENT,
+    SESSION,
+    TARGET,
+    CharterId,
+    ClientId,
+    LeaseId,
+    OwnerId,
+    SessionId,
+    TargetId,
+    from_uuid,
+)
+from sojourn.core.lease import Lease, LeaseState
+from sojourn.core.scope import AudienceGrant, Grants, TargetGrant
+from sojourn.core.secret import Secret
+from sojourn.core.session import LEAVING, BeatRule, Session, State, Task
+from sojourn.core.target import Target, TargetState
+from sojourn.core.window import Window, to_micros
+from sojourn.faces.http.doors import OpenRequest
+from sojourn.jose import Es256Key, VerifyKey, peek_client, verify_client_assertion
+from sojourn.ports.attestor import Attestation, Evidence
+from sojourn.ports.provider import Check, Found
+from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
+
+ISSUER = "http://127.0.0.1:8787"
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def new_id(prefix: str) -> str:
+    return from_uuid(prefix, uuid.uuid4())
+
+
+class SetClock:
+    """A clock that moves only when told."""
+
+    def __init__(self) -> None:
+        self.time = START
+        self.slept = 0.0
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.slept
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+class Signer:
+    """The control plane's token key."""
+
+    def __init__(self) -> None:
+        self.key = Es256Key.generate()
+
+    @property
+    def kid(self) -> str:
+        return self.key.thumbprint
+
+    def sign(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
+        return self.key.sign({**header, "kid": self.kid}, claims)
+
+    def public_keys(self) -> Sequence[Mapping[str, str]]:
+        return [{**self.key.jwk, "kid": self.kid, "alg": "ES256", "use": "sig"}]
+
+
+class Notes:
+    name = "sojourn.example/log"
+    vkey = "sojourn.example/log+00000000+AAAA"
+
+    def sign_note(self, text: str) -> str:
+        return text
+
+
+class QuietBell:
+    """A bell that remembers who waited."""
+
+    def __init__(self) -> None:
+        self.waited: list[tuple[int, float]] = []
+
+    def ring(self, n: int) -> None: ...
+
+    async def wait_beyond(self, n: int, timeout_s: float) -> None:
+        self.waited.append((n, timeout_s))
+
+
+@dataclass(frozen=True)
+class Token:
+    audience: str
+    jwt: str
+    expires_at: datetime
+    scope: str
+
+
+@dataclass(frozen=True)
+class Credential:
+    grant: str
+    target: str
+    provider: str
+    connection: Mapping[str, str]
+    secret: Secret
+
+
+@dataclass(frozen=True)
+class Opening:
+    session: Session
+    repeated: bool
+
+
+@dataclass(frozen=True)
+class Beat:
+    session: Session
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True)
+class Activation:
+    session: Session
+    tokens: tuple[Token, ...]
+    credentials: tuple[Credential, ...]
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    unknown: tuple[Found, ...]
+    missing: tuple[str, ...]
+    known: int
+
+
+@dataclass
+class MemoryStore:
+    """The reads that the face makes, and one-time marks."""
+
+    people: dict[str, Client] = field(default_factory=dict)
+    rows: dict[str, Session] = field(default_factory=dict)
+    lease_rows: list[Lease] = field(default_factory=list)
+    charter_rows: dict[str, Charter] = field(default_factory=dict)
+    target_rows: dict[str, Target] = field(default_factory=dict)
+    once: set[tuple[str, str]] = field(default_factory=set)
+    pages: list[FeedPage] = field(default_factory=list)
+    sealed_at: tuple[int, str] | None = None
+    hashes: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def as_port(self) -> Store:
+        return cast(Store, self)
+
+    async def commit(self, change: Change) -> Head:
+        for mark in change.once:
+            if (mark.kind, mark.key) in self.once:
+                raise Refused("replayed", "used before")
+        self.once |= {(mark.kind, mark.key) for mark in change.once}
+        return await self.head()
+
+    async def head(self) -> Head:
+        return Head(1, 0, 7)
+
+    async def client(self, client: ClientId) -> Client | None:
+        return self.people.get(client)
+
+    async def clients(self) -> Sequence[Client]:
+        return list(self.people.values())
+
+    async def session(self, session: SessionId) -> Session | None:
+        return self.rows.get(session)
+
+    async def sessions(
+        self, which: SessionFilter, *, after: SessionId | None, limit: int
+    ) -> Sequence[Session]:
+        found = sorted((s for s in self.rows.values() if _matches(s, which)), key=lambda s: s.id)
+        return [s for s in found if after is None or s.id > after][:limit]
+
+    async def leases(self, session: SessionId) -> Sequence[Lease]:
+        return [one for one in self.lease_rows if one.session == session]
+
+    async def charter(self, name: str, number: int | None = None) -> Charter | None:
+        return self.charter_rows.get(name)
+
+    async def charters(self) -> Sequence[Charter]:
+        return list(self.charter_rows.values())
+
+    async def target_named(self, name: str) -> Target | None:
+        return self.target_rows.get(name)
+
+    async def targets(self) -> Sequence[Target]:
+        return list(self.target_rows.values())
+
+    async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
+        if self.pages:
+            return self.pages.pop(0)
+        return FeedPage(after or Mark(1, 7), (), after is None)
+
+    async def checkpoint(self) -> tuple[int, str] | None:
+        return self.sealed_at
+
+    async def tiles(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        return {key: self.hashes[key] for key in keys if key in self.hashes}
+
+    async def next_errand_at(self) -> datetime | None:
+        return None
+
+    async def journal(self, first: int, *, limit: int) -> Sequence[object]:
+        return []
+
+
+def _matches(session: Session, which: SessionFilter) -> bool:
+    return (which.client is None or session.client == which.client) and (
+        which.states is None or session.state in which.states
+    )
+
+
+@dataclass(frozen=True)
+class JwtAttestor:
+    """`private_key_jwt` by the real signatures."""
+
+    store: MemoryStore
+
+    async def attest(self, evidence: Evidence, now: datetime) -> Attestation:
+        client = self.store.people.get(peek_client(evidence.assertion))
+        if client is None or client.removed_at is not None:
+            raise Unauthenticated("bad_assertion", "unknown client")
+        key = VerifyKey.from_jwk(client.jwk)
+        read = verify_client_assertion(evidence.assertion, key, ISSUER, client_id=client.id, now=now)
+        return Attestation(
+            client, (Once("assertion", f"{client.id}:{read.jti}", now + timedelta(minutes=3)),)
+        )
+
+
+@dataclass
+class Script:
+    """Every verb, answering from the store; `failure` makes the next call of any verb fail."""
+
+    store: MemoryStore
+    signer: Signer
+    clock: SetClock
+    attestor: JwtAttestor
+    failure: SojournError | None = None
+    opened: dict[str, tuple[SessionId, str]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def _called(self, verb: str) -> None:
+        self.calls.append(verb)
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
+
+    def _find(self, session: SessionId) -> Session:
+        found = self.store.rows.get(session)
+        if found is None:
+            raise NotFound("unknown_session", f"there is no session `{session}`")
+        return found
+
+    def _keep(self, session: Session) -> Session:
+        self.store.rows[session.id] = session
+        return session
+
+    async def open_session(self, asked: OpenRequest) -> Opening:
+        self._called("open")
+        if asked.evidence.type != "private_key_jwt":
+            raise Unauthenticated("bad_evidence", "expected `private_key_jwt`")
+        attested = await self.attestor.attest(asked.evidence, self.clock.now())
+        if asked.idempotency in self.opened:
+            session, digest = self.opened[asked.idempotency]
+            if digest != asked.request_hash:
+                raise Invalid("idempotency_mismatch", "used before for another request")
+            return Opening(self._find(session), True)
+        await self.store.commit(Change(once=(*attested.once, *asked.once)))
+        made = self._keep(a_session(attested.client.id, asked.key, asked.task, State.APPROVED))
+        if asked.idempotency is not None:
+            self.opened[asked.idempotency] = (made.id, asked.request_hash)
+        return Opening(made, False)
+
+    async def activate(self, session: Session) -> Activation:
+        self._called("activate")
+        return self._active(session)
+
+    def _active(self, session: Session) -> Activation:
+        active = self._keep(replace(session, state=State.ACTIVE, cause=None))
+        credential = Credential(
+            "shop-readonly", "shop", "postgresql", {"host": "127.0.0.1"}, Secret("once-only")
+        )
+        return Activation(active, self(active, Mark(1, 7)), (credential,), Mark(1, 7))
+
+    async def beat(self, session: SessionId, key: str, *, renew: bool) -> Beat:
+        self._called("beat")
+        found = self._find(session)
+        if found.state in LEAVING:
+            raise Refused("session_ended", "the session has ended")
+        return Beat(found, self(found, Mark(1, 7)) if found.state is State.ACTIVE else ())
+
+    async def complete(self, session: SessionId, key: str) -> Session:
+        return await self.end(session, Cause(Reason.COMPLETED, "workload"))
+
+    async def end(self, session: SessionId, cause: Cause) -> Session:
+        self._called("end")
+        found = self._find(session)
+        if found.state in LEAVING:
+            return found
+        return self._keep(replace(found, state=State.REVOKING, cause=cause, refused_at=self.clock.now()))
+
+    async def suspend(self, session: SessionId, cause: Cause) -> Session:
+        self._called("suspend")
+        found = self._find(session)
+        if found.state is not State.ACTIVE:
+            raise Conflict("wrong_state", "only an active session is suspended")
+        return self._keep(replace(found, state=State.SUSPENDED, cause=cause))
+
+    async def resume(
+        self, session: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...]
+    ) -> Activation:
+        self._called("resume")
+        await self.attestor.attest(evidence, self.clock.now())
+        return self._active(self._find(session))
+
+    async def narrow(
+        self,
+        session: SessionId,
+        drop: tuple[str, ...],
+        drop_actions: tuple[str, ...],
+        closes: datetime | None,
+    ) -> Session:
+        self._called("narrow")
+        return self._keep(replace(self._find(session), generation=2))
+
+    async def login(
+        self, *, link: str, name: str | None, jwk: Mapping[str, str], once: tuple[Once, ...]
+    ) -> Client:
+        self._called("login")
+        if link != "sojourn-invitation":
+            raise Refused("unknown_mark", "no such link")
+        return await self.register_client(
+            name=name or "op", role=Role.OPERATOR, owner="ops", jwk=jwk, audience=None
+        )
+
+    async def register_client(
+        self, *, name: str, role: Role, owner: str, jwk: Mapping[str, str], audience: str | None
+    ) -> Client:
+        self._called("register")
+        client = a_client(name, role, VerifyKey.from_jwk(jwk), audience)
+        self.store.people[client.id] = client
+        return client
+
+    async def remove_client(self, client: ClientId, *, by: str) -> Client:
+        self._called("remove")
+        found = self.store.people.get(client)
+        if found is None:
+            raise NotFound("not_found", "there is no such client")
+        self.store.people[client] = replace(found, removed_at=self.clock.now())
+        return self.store.people[client]
+
+    async def apply_charter(self, document: Mapping[str, object], *, by: str) -> tuple[Charter, bool]:
+        self._called("apply")
+        charter = a_charter(str(document["name"]))
+        changed = charter.name not in self.store.charter_rows
+        self.store.charter_rows[charter.name] = charter
+        return charter, changed
+
+    async def add_target(
+        self,
+        *,
+        name: str,
+        provider: str,
+        settings: Mapping[str, object],
+        templates: Mapping[str, Mapping[str, object]],
+        secret: Secret,
+    ) -> Target:
+        self._called("add")
+        target = replace(a_target(name), settings=settings, templates=templates)
+        self.store.target_rows[name] = target
+        return target
+
+    def _target(self, name: str) -> Target:
+        self._called("target")
+        if name not in self.store.target_rows:
+            raise NotFound("not_found", "there is no such target")
+        return self.store.target_rows[name]
+
+    async def preflight_target(self, name: str) -> tuple[Target, Sequence[Check]]:
+        return self._target(name), (Check("canary", True, 12.5, "made, used, cut, gone"),)
+
+    async def drain_target(self, name: str) -> Target:
+        return self._target(name)
+
+    async def remove_target(self, name: str) -> Target:
+        return self._target(name)
+
+    async def reconcile_target(self, name: str) -> Reconciliation:
+        self._target(name)
+        return Reconciliation((Found("sj_dev0_x", "16401", START),), ("sj_dev0_y",), 1)
+
+    async def write_evidence(self, session: SessionId) -> str:
+        return "sojourn bundle v1\n"
+
+    def __call__(self, session: Session, mark: Mark) -> tuple[Token, ...]:
+        expires = self.clock.now() + timedelta(seconds=300)
+        return (Token("https://api.example", "header.payload.signature", expires, "orders:read"),)
+
+    def client_token(self, client: Client) -> Token:
+        now = self.clock.now()
+        expires, seconds = now + timedelta(seconds=300), to_micros(now) // 1_000_000
+        claims = {
+            "iss": ISSUER,
+            "sub": client.id,
+            "aud": ISSUER,
+            "exp": seconds + 300,
+            "iat": seconds,
+            "jti": str(uuid.uuid4()),
+            "cnf": {"jkt": client.thumbprint},
+        }
+        return Token(ISSUER, self.signer.sign({"typ": "at+jwt"}, claims), expires, "operate")
+
+
+def a_client(name: str, role: Role, key: VerifyKey, audience: str | None = None) -> Client:
+    made = ClientId(new_id(CLIENT))
+    return Client(made, 1, name, role, OwnerId("ops"), dict(key.jwk), key.thumbprint, START, audience)
+
+
+def a_session(client: ClientId, key: str, task: Task | None = None, state: State = State.ACTIVE) -> Session:
+    grants = Grants(
+        (TargetGrant("shop-readonly", "shop", "readonly"),),
+        (AudienceGrant("orders", "https://api.example", ("orders:read",)),),
+    )
+    return Session(
+        id=SessionId(new_id(SESSION)),
+        version=1,
+        state=state,
+        client=client,
+        owner=OwnerId("ops"),
+        task=task or Task("demo", "1"),
+        charter="demo@1",
+        key=key,
+        grants=grants,
+        window=Window(START, START + timedelta(minutes=2)),
+        last_end=START + timedelta(minutes=12),
+        renewals_left=1,
+        renew_by=timedelta(minutes=10),
+        beat=BeatRule(timedelta(seconds=10), timedelta(seconds=30)),
+        activate_by=START + timedelta(minutes=1),
+        generation=1,
+        context={"host": "build-7"},
+        requested_at=START,
+    )
+
+
+def a_lease(session: Session) -> Lease:
+    return Lease(
+        id=LeaseId("lea_0"),
+        version=1,
+        state=LeaseState.ISSUED,
+        session=session.id,
+        target=TargetId("tgt_0"),
+        target_name="shop",
+        grant="shop-readonly",
+        template="readonly",
+        handle="sj_dev0_1",
+        revocation_class="A",
+        issue_by=START,
+        expires_at=START + timedelta(minutes=12),
+    )
+
+
+def a_charter(name: str) -> Charter:
+    return Charter(
+        id=CharterId(new_id(CHARTER)),
+        version=1,
+        name=name,
+        number=1,
+        owner=OwnerId("ops"),
+        clients=("ci",),
+        grants=Grants((TargetGrant("shop-readonly", "shop", "readonly"),)),
+        default_duration=timedelta(minutes=2),
+        longest=timedelta(minutes=30),
+        beat=BeatRule(timedelta(seconds=10), timedelta(seconds=30)),
+        renewals=Renewals(0, timedelta(minutes=10)),
+        applied_at=START,
+        applied_by="op",
+    )
+
+
+def a_target(name: str) -> Target:
+    made = TargetId(new_id(TARGET))
+    return Target(made, 1, TargetState.UNTRIED, name, "postgresql", {}, {}, "A", START)
