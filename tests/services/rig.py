@@ -7,18 +7,18 @@ from typing import TypeVar
 
 from sojourn.core.session import BeatRule
 from sojourn.testing.clock import simulate
-from tests.sim.world import Process, World
+from tests.sim.world import Node, World
 
 T = TypeVar("T")
 
 
-def play(story: Callable[[World, Process], Awaitable[T]], *, beat: BeatRule | None = None) -> T:
+def play(story: Callable[[World, Node], Awaitable[T]], *, beat: BeatRule | None = None) -> T:
     """Tell `story` in virtual time, with one process and no worker."""
 
     async def run() -> T:
         world = World(1)
         await world.furnish(beat=beat)
-        answer = await story(world, world.process(worker=False))
+        answer = await story(world, world.start(worker=False))
         assert not world.laws.broken
         return answer
 

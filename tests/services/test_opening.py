@@ -13,11 +13,11 @@ from sojourn.core.lease import LeaseState
 from sojourn.core.session import State, Task
 from sojourn.testing.fakes import Fault
 from tests.services.rig import play
-from tests.sim.world import Process, World
+from tests.sim.world import Node, World
 
 
 def test_an_opened_session_is_active_with_every_credential_and_token() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         activation = await world.open(process)
 
         assert activation.session.state is State.ACTIVE
@@ -29,10 +29,14 @@ def test_an_opened_session_is_active_with_every_credential_and_token() -> None:
 
 
 def test_a_lease_is_on_record_before_its_handle_is_sent() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         known: list[bool] = []
         shop = world.targets["shop"]
-        shop.faults = lambda method: known.append(any(world.store.errands) or bool(_handles(world))) or None
+
+        def look(_method: str) -> None:
+            known.append(bool(_handles(world)))
+
+        shop.faults = look
 
         await world.open(process, "db")
 
@@ -52,7 +56,7 @@ def _handles(world: World) -> list[str]:
     "fault", [Fault.NO_EFFECT, Fault.LOST_ANSWER], ids=["lost", "done, but reported lost"]
 )
 def test_a_failed_issue_ends_the_session_and_leaves_its_lease_to_the_fence(fault: Fault) -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         world.targets["shop"].fail_next("issue", fault)
 
         with pytest.raises(TargetError):
@@ -73,7 +77,7 @@ def test_a_failed_issue_ends_the_session_and_leaves_its_lease_to_the_fence(fault
 
 
 def test_an_issue_that_never_left_us_is_settled_so_its_absence_counts_at_once() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         world.targets["shop"].fail_next("issue", Fault.UNSENT)
 
         with pytest.raises(TargetError):
@@ -87,7 +91,7 @@ def test_an_issue_that_never_left_us_is_settled_so_its_absence_counts_at_once() 
 
 
 def test_a_repeated_call_gets_the_session_and_no_second_secret() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         asked = replace(world.ask(), idempotency="k1", request_hash="h1")
 
         first = await process.open(asked)
@@ -100,7 +104,7 @@ def test_a_repeated_call_gets_the_session_and_no_second_secret() -> None:
 
 
 def test_the_same_idempotency_key_for_another_request_is_refused() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         await process.open(replace(world.ask(), idempotency="k1", request_hash="h1"))
 
         with pytest.raises(Invalid) as refusal:
@@ -112,7 +116,7 @@ def test_the_same_idempotency_key_for_another_request_is_refused() -> None:
 
 
 def test_evidence_serves_once() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         proof = Once("dpop", "jti-1", world.clock.now() + timedelta(seconds=80))
         await process.open(replace(world.ask(), once=(proof,)))
 
@@ -126,7 +130,7 @@ def test_evidence_serves_once() -> None:
 
 
 def test_a_task_without_a_charter_is_refused() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         with pytest.raises(NotFound) as refusal:
             await process.open(replace(world.ask(), task=Task("unheard", "1")))
 
@@ -136,7 +140,7 @@ def test_a_task_without_a_charter_is_refused() -> None:
 
 
 def test_activating_an_active_session_again_is_refused_and_does_not_end_it() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         activation = await world.open(process)
 
         with pytest.raises(Exception, match="wrong_state"):

@@ -13,7 +13,7 @@ from sojourn.core.session import BeatRule, State
 from sojourn.testing.fakes import Fault
 from tests.services.rig import play
 from tests.sim.scenarios import EVIDENCE, KILL
-from tests.sim.world import KEY, Process, World
+from tests.sim.world import KEY, Node, World
 
 FREEZE = Cause(Reason.SUSPENDED, "ops")
 BOTH_FAILURES = pytest.mark.parametrize(
@@ -22,7 +22,7 @@ BOTH_FAILURES = pytest.mark.parametrize(
 
 
 def test_an_end_refuses_tokens_and_queues_every_lease_in_one_commit() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         activation = await world.open(process)
 
         ended = await process.end(activation.session.id, KILL)
@@ -36,7 +36,7 @@ def test_an_end_refuses_tokens_and_queues_every_lease_in_one_commit() -> None:
 
 
 def test_the_first_cause_wins_however_often_it_is_ended() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         activation = await world.open(process)
         await process.end(activation.session.id, KILL)
 
@@ -48,7 +48,7 @@ def test_the_first_cause_wins_however_often_it_is_ended() -> None:
 
 
 def test_only_the_holder_of_the_key_completes_a_session() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         activation = await world.open(process)
 
         with pytest.raises(NotFound):
@@ -62,7 +62,7 @@ def test_only_the_holder_of_the_key_completes_a_session() -> None:
 @BOTH_FAILURES
 @pytest.mark.parametrize("method", ["destroy", "observe", "locate"])
 def test_no_failure_makes_us_believe_a_credential_is_gone(method: str, fault: Fault) -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         activation = await world.open(process, "db")
         await process.end(activation.session.id, KILL)
         world.targets["shop"].fail_next(method, fault)
@@ -78,7 +78,7 @@ def test_no_failure_makes_us_believe_a_credential_is_gone(method: str, fault: Fa
 
 
 def test_a_delete_that_lies_is_found_out_by_looking() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         activation = await world.open(process, "db")
         await process.end(activation.session.id, KILL)
         world.targets["shop"].fail_next("destroy", Fault.LIE)
@@ -91,7 +91,7 @@ def test_a_delete_that_lies_is_found_out_by_looking() -> None:
 
 
 def test_what_owns_objects_stays_on_record_as_a_residual_that_names_them() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         activation = await world.open(process, "db")
         next(iter(world.targets["shop"].accounts.values())).owns = True
         await process.end(activation.session.id, KILL)
@@ -107,7 +107,7 @@ def test_what_owns_objects_stays_on_record_as_a_residual_that_names_them() -> No
 
 
 def test_a_suspended_session_is_resumed_only_when_everything_is_frozen() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         activation = await world.open(process, "db")
         session = activation.session.id
         await process.suspend(session, FREEZE)
@@ -127,7 +127,7 @@ def test_a_suspended_session_is_resumed_only_when_everything_is_frozen() -> None
 
 @BOTH_FAILURES
 def test_a_thaw_that_fails_ends_the_session(fault: Fault) -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         session = (await world.open(process, "db")).session.id
         await process.suspend(session, FREEZE)
         await process.reap.run_once()
@@ -142,7 +142,7 @@ def test_a_thaw_that_fails_ends_the_session(fault: Fault) -> None:
 
 
 def test_narrowing_destroys_what_was_dropped_and_keeps_the_rest() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         session = (await world.open(process)).session.id
 
         narrowed = await process.narrow(session, ("db",), ("write",))
@@ -157,7 +157,7 @@ def test_narrowing_destroys_what_was_dropped_and_keeps_the_rest() -> None:
 
 
 def test_narrowing_to_an_end_in_the_past_or_beyond_the_window_is_refused() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         opened = await world.open(process)
 
         with pytest.raises(Invalid) as past:
@@ -173,7 +173,7 @@ def test_narrowing_to_an_end_in_the_past_or_beyond_the_window_is_refused() -> No
 
 
 def test_silence_ends_a_session_at_its_bound_and_not_before() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         await world.open(process, "db", seconds=60)
         await world.clock.sleep(3.8)
         early = await process.sweep.run_once()
@@ -189,7 +189,7 @@ def test_silence_ends_a_session_at_its_bound_and_not_before() -> None:
 
 
 def test_a_session_nobody_came_for_is_ended() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         await process.open(world.ask(seconds=600))
         await world.clock.sleep(61)
 
@@ -203,7 +203,7 @@ def test_a_session_nobody_came_for_is_ended() -> None:
 
 
 def test_a_beat_after_the_end_is_told_so_and_a_suspended_one_gets_no_tokens() -> None:
-    async def story(world: World, process: Process) -> None:
+    async def story(world: World, process: Node) -> None:
         session = (await world.open(process)).session.id
         alive = await process.beat(session, KEY)
         await process.suspend(session, FREEZE)
