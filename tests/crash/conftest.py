@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from tests.rig.postgres import PostgresServer
 
 _numbers = itertools.count(1)
 
-Dig = Callable[[str], Grave]
+Dig = Callable[..., Grave]
 
 
 @pytest.fixture(scope="module")
@@ -29,28 +28,30 @@ def server() -> Iterator[PostgresServer]:
         one.remove()
 
 
-@pytest.fixture
-def dig(server: PostgresServer, tmp_path: Path) -> Iterator[Dig]:
-    """Makes a deployment over `sqlite` or `postgres`, prepared."""
-    dug: list[Grave] = []
+@pytest.fixture(scope="module")
+def dig(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dig]:
+    """Gives the deployment over `sqlite` or `postgres` that the tests of a file share."""
+    dug: dict[str, Grave] = {}
 
-    def one(store: str) -> Grave:
+    def one(store: str, *, missed_after_s: float = 0.5) -> Grave:
+        if store in dug:
+            return dug[store]
         number = next(_numbers)
         if store == "postgres":
             server.sql(f"CREATE DATABASE store{number}")
-        state = tmp_path / f"state{number}"
-        state.mkdir(mode=0o700)
+        state = tmp_path_factory.mktemp("state")
         place = Place(
             str(state),
             f"c{number:03}",
             server.dsn("shop", user="governor", password=ADMIN),
             server.dsn("shop"),
             server.dsn(f"store{number}") if store == "postgres" else None,
+            missed_after_s,
         )
-        dug.append(Grave(server, place))
-        dug[-1].ask("prepare")
-        return dug[-1]
+        dug[store] = Grave(server, place)
+        dug[store].ask("prepare")
+        return dug[store]
 
     yield one
-    for grave in dug:
+    for grave in dug.values():
         grave.close()

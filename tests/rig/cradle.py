@@ -3,7 +3,7 @@
     python -m tests.rig.cradle PLACE
 
 It has one thread and no event loop, so that a fork of it is whole. A line is a command,
-`{"do": "prepare" | "live" | "load" | "recover" | "possible", …}`; the answer is what the fork
+`{"do": "prepare" | "live" | "load" | "break" | "recover" | "possible", …}`; the answer is what the fork
 told, or how it ended.
 """
 
@@ -14,6 +14,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -24,7 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.rig import ptrace, recovery
-from tests.rig.one_life import Gate, Place, live, load, prepare
+from tests.rig.one_life import Gate, Place, bear_broken_disk, live, load, prepare
+from tests.rig.poll import until
 
 GATE_SECONDS: Final = 20.0
 RECOVERY_SECONDS: Final = 60.0
@@ -71,7 +73,8 @@ class _Fork:
             pass
         os.close(self._said)
         os.close(self._open)
-        return self._text.decode().splitlines()
+        whole, _, _ = self._text.rpartition(b"\n")  # the last line may have been cut off by the kill
+        return whole.decode().splitlines()
 
     def end(self) -> int:
         """Kill it if it still runs; how it ended."""
@@ -115,6 +118,8 @@ def serve(place: Place) -> None:
                 answer = _to_the_end(_Fork(recovered))
             case "live":
                 answer = _watched(_Fork(partial(live, place, asked["phase"])), asked["kill"])
+            case "break":
+                answer = _broken(place, _Fork(partial(bear_broken_disk, place)), asked["sync"])
             case _:
                 answer = _loaded(_Fork(partial(load, place)), asked["seconds"])
         sys.stdout.write(json.dumps(answer) + "\n")
@@ -136,6 +141,25 @@ def _watched(fork: _Fork, kill_at: int | None) -> Answer:
     fork.let_go()
     trace = asdict(ptrace.follow(fork.pid, kill_at))
     return {**trace, "words": fork.words()}
+
+
+def _broken(place: Place, fork: _Fork, sync: int) -> Answer:
+    """Let the `sync`-th fdatasync of its journal from the gate on fail: one thread makes them all."""
+    fork.until_gate()
+    fault = f"inject=fdatasync:error=EIO:when={sync}"
+    command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=fdatasync", "-e", fault]
+    watcher = subprocess.Popen([*command, "-P", f"{place.database}-wal", "-p", str(fork.pid)])
+    until(lambda: _all_traced(fork.pid))
+    fork.let_go()
+    fork.listen(RECOVERY_SECONDS)
+    status = fork.end()
+    watcher.wait(GATE_SECONDS)
+    return {"words": fork.words(), "status": status}
+
+
+def _all_traced(pid: int) -> bool:
+    tasks = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all("TracerPid:\t0\n" not in task for task in tasks)
 
 
 def _loaded(fork: _Fork, seconds: float) -> Answer:

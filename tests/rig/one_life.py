@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import uuid
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,16 +28,16 @@ from sojourn.config import Settings
 from sojourn.core.change import Change
 from sojourn.core.charter import Charter, Renewals, apply
 from sojourn.core.client import Role
+from sojourn.core.errors import SojournError
 from sojourn.core.ids import CHARTER, CharterId, OwnerId, from_uuid
 from sojourn.core.scope import Grants, TargetGrant
 from sojourn.core.secret import Secret
 from sojourn.core.session import BeatRule, Session, Task
 from sojourn.core.target import TargetState
 from sojourn.faces.http.desk import Verbs
+from sojourn.faces.http.doors import Activation, OpenRequest
 from sojourn.jose import Es256Key, sign_client_assertion
 from sojourn.ports.attestor import Evidence
-from sojourn.services.activate_session import Activation
-from sojourn.services.open_session import OpenRequest
 from sojourn.wiring import Deployment
 from tests.rig.poll import until_async
 from tests.rig.postgres import psql_path
@@ -49,6 +50,7 @@ TEMPLATE: Final = {
     "tables": [{"schema": "shop", "name": "*", "privileges": ["SELECT"]}],
 }
 IN_FLIGHT: Final = 8
+TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Place:
     target_dsn: str  # the target as the deployment administers it
     root_dsn: str  # the target as its superuser sees it
     store_dsn: str | None = None  # None: SQLite in `state`
+    missed_after_s: float = 0.5  # how long a session may be silent
 
     @property
     def settings(self) -> Settings:
@@ -91,7 +94,7 @@ class Plant:
         self._secret = Path(place.state) / "workload.json"
 
     async def prepare(self) -> None:
-        """A client, a charter whose beat is missed after a second, a target that passed its preflight."""
+        """A client, a charter with a short beat, a target that passed its preflight."""
         key = Es256Key.generate()
         client = await self.verbs.register_client(
             name="runner", role=Role.WORKLOAD, owner="own", jwk=key.jwk, audience=None
@@ -121,7 +124,7 @@ class Plant:
             grants=Grants((TargetGrant("shop", "shop", "reader"),)),
             default_duration=600 * SECOND,
             longest=600 * SECOND,
-            beat=BeatRule(SECOND / 4, SECOND),
+            beat=BeatRule(SECOND / 8, self.place.missed_after_s * SECOND),
             renewals=Renewals(0, SECOND),
             applied_at=self.deployment.clock.now(),
             applied_by="rig",
@@ -134,7 +137,7 @@ class Plant:
         now = self.deployment.clock.now()
         shown = sign_client_assertion(key, told["client"], ISSUER, now, jti=str(uuid.uuid4()))
         evidence = Evidence("private_key_jwt", shown)
-        asked = OpenRequest(evidence, Task("demo", "1"), (), None, {}, key.thumbprint)
+        asked = OpenRequest(evidence, Task("demo", "1"), (), None, {}, key.thumbprint, (), None, "")
         opening = await self.verbs.open_session(asked)
         return await self.verbs.activate(opening.session)
 
@@ -203,9 +206,9 @@ async def live(place: Place, phase: str, gate: Gate) -> None:
     activation = await plant.open()
     await plant.use(activation)
     gate.wait()
-    plant.deployment.start()
     await plant.complete(activation.session)
     gate.say(f"leaving {activation.session.id}")
+    plant.deployment.start()
     await until_async(lambda: plant.ended(activation.session), within_s=20)
     os._exit(0)
 
@@ -224,6 +227,25 @@ async def load(place: Place, gate: Gate) -> None:
 
     gate.say("gate")
     await asyncio.gather(*(again_and_again() for _ in range(IN_FLIGHT)))
+
+
+async def bear_broken_disk(place: Place, gate: Gate) -> None:
+    """Go on trying on a disk that fails once; what each attempt came to is said."""
+    plant = await planted(place)
+    gate.wait()
+    plant.deployment.start()
+    for _ in range(TRIES):
+        gate.say(await _outcome(plant.open()))
+        gate.say(await _outcome(plant.sql.forget_expired(plant.deployment.clock.now())))
+    os._exit(0)
+
+
+async def _outcome(attempt: Awaitable[object]) -> str:
+    try:
+        await attempt
+    except SojournError as error:
+        return f"refused {error.code}"
+    return "written"
 
 
 async def prepare(place: Place) -> None:
