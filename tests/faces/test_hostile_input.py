@@ -21,7 +21,7 @@ BODIES: Final[dict[str, bytes]] = {
     "depth 10^5": b"[" * 100_000,
     "depth 30000 within the size": b"[" * 30_000 + b"]" * 30_000,
     "objects 20 deep": b'{"a":' * 20 + b"1" + b"}" * 20,
-    "brackets in strings, then depth": b'{"a":"\\"[[[[[[[[[[[[[[[[[[",' + b'"b":' + b"[" * 17 + b"]" * 17 + b"}",
+    "brackets in strings, then depth": b'{"a":"\\"[[[[[[[[[[[[","b":' + b"[" * 17 + b"]" * 17 + b"}",
     "10^4 members": json.dumps({f"k{n}": n for n in range(4000)}).encode(),
     "30000 grants": b'{"grants": [' + b"1," * 30_000 + b"1]}",
     "an array of 10^4 objects": b'{"grants": [' + b"{}," * 10_000 + b"{}]}",
@@ -75,7 +75,8 @@ async def test_a_hostile_body_is_a_problem_soon(world: World, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "media_type", ["", "text/plain", "application/xml", "multipart/form-data", "application/x-www-form-urlencoded"]
+    "media_type",
+    ["", "text/plain", "application/xml", "multipart/form-data", "text/json"],
 )
 async def test_another_media_type_is_refused(world: World, media_type: str) -> None:
     headers = [*world.operator.headers("POST", "/v1/clients"), ("Content-Type", media_type)]
@@ -141,7 +142,14 @@ async def test_strange_headers_are_refused(world: World, headers: Headers) -> No
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/sessions/%00", "/v1/sessions/..%2f..", "/v1//clients", "/v1/clients/", "/%ff", "/v1/sessions/" + "a" * 5000],
+    [
+        "/v1/sessions/%00",
+        "/v1/sessions/..%2f..",
+        "/v1//clients",
+        "/v1/clients/",
+        "/%ff",
+        "/v1/sessions/" + "a" * 5000,
+    ],
 )
 async def test_a_strange_path_is_not_found(world: World, path: str) -> None:
     answer = await world.operator.send("GET", path)
@@ -149,7 +157,9 @@ async def test_a_strange_path_is_not_found(world: World, path: str) -> None:
     assert answer.status_code in (401, 404)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=99999999999999999999", "after=x", "colour=red", "state=gone"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "limit=99999999999999999999", "after=x", "colour=red", "state=gone"]
+)
 async def test_a_query_out_of_bounds_is_refused(world: World, query: str) -> None:
     answer = await world.operator.send("GET", f"/v1/sessions?{query}")
 

@@ -42,7 +42,7 @@ def _fitting(path: str, method: str) -> Caller:
     return WORLD.operator
 
 
-def _sign(case: Case, caller: Caller | None) -> None:
+def _sign(case: Case[Any], caller: Caller | None) -> None:
     headers: Any = case.headers
     for name in ("DPoP", "Authorization"):
         headers.pop(name, None)
@@ -54,7 +54,7 @@ def _sign(case: Case, caller: Caller | None) -> None:
 @pytest.mark.parametrize("known", [True, False], ids=["caller", "nobody"])
 @SCHEMA.parametrize()
 @BOUNDED
-def test_every_answer_is_declared(known: bool, case: Case) -> None:
+def test_every_answer_is_declared(known: bool, case: Case[Any]) -> None:
     _sign(case, _fitting(case.path, case.method.upper()) if known else None)
 
     answer = case.call()

@@ -189,7 +189,7 @@ def _methods_at(request: Request) -> list[str]:
     """Every method of the path; one route knows only its own."""
     routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
     here = [route.methods for route in routes if route.path_regex.match(request.url.path)]
-    return sorted({method for methods in here for method in methods})
+    return sorted({method for methods in here for method in methods or ()})
 
 
 async def _defect(request: Request, error: Exception) -> Response:

@@ -1,0 +1,96 @@
+"""Runs the app under uvicorn: where to listen, and what must hold before we do."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from sojourn.core.errors import Invalid
+
+_STOP_WITHIN_S: Final = 5  # longer than any long poll of the feed; then connections are cut
+_KEEP_ALIVE_S: Final = 75  # longer than the pause between two heartbeats
+_BACKLOG: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An address, and the TLS files without which only loopback is allowed."""
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def check(listen: Listen) -> None:
+    """Refuse to listen beyond loopback without TLS.
+
+    Raises:
+        Invalid: code `tls_required`, `bad_tls` or `bad_port`.
+    """
+    if not 1 <= listen.port <= 65_535:
+        raise Invalid("bad_port", f"expected a port from 1 to 65535, got {listen.port}")
+    if (listen.certificate is None) != (listen.key is None):
+        raise Invalid("bad_tls", "expected a certificate and its key, or neither")
+    for path in (listen.certificate, listen.key):
+        if path is not None and not path.is_file():
+            raise Invalid("bad_tls", f"there is no file `{path}`")
+    if listen.certificate is None and not is_loopback(listen.host):
+        raise Invalid(
+            "tls_required", f"`{listen.host}` is reachable by others: give a certificate and its key"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it; a name counts as reachable by others."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def serve(app: ASGIApp, listen: Listen, *, started: asyncio.Event) -> None:
+    """Serve until a signal asks to stop; `started` is set once the port is open.
+
+    Raises:
+        Invalid: as `check`.
+    """
+    check(listen)
+    server = uvicorn.Server(_configuration(app, listen))
+    watching = asyncio.create_task(_watch(server, started))
+    try:
+        await server.serve()
+    finally:
+        watching.cancel()
+
+
+async def _watch(server: uvicorn.Server, started: asyncio.Event) -> None:
+    while not server.started:
+        await asyncio.sleep(0.02)
+    started.set()
+
+
+def _configuration(app: ASGIApp, listen: Listen) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=listen.host,
+        port=listen.port,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        backlog=_BACKLOG,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,  # nobody in front of us is believed about who is calling
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_STOP_WITHIN_S,
+        ssl_certfile=listen.certificate,
+        ssl_keyfile=listen.key,
+    )

@@ -1,0 +1,113 @@
+"""Where a server keeps its things and where it listens: the file that `sojourn serve` reads.
+
+    issuer = "https://sojourn.example"
+    state = "/var/lib/sojourn"
+    listen = "0.0.0.0:8443"
+    certificate = "/etc/sojourn/tls.pem"
+    key = "/etc/sojourn/tls.key"
+    database_dsn_file = "/etc/sojourn/dsn"     # left out: SQLite in `state`
+
+No secret stands in it; secrets are in files of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import string
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sojourn.core.errors import Invalid
+from sojourn.core.secret import Secret
+from sojourn.faces.http.serving import Listen
+
+_KNOWN: Final = frozenset({"issuer", "state", "listen", "certificate", "key", "database_dsn_file"})
+_LETTERS: Final = string.ascii_lowercase + string.digits
+_ID_LENGTH: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One server: its public address, its folder, where it listens, and its database."""
+
+    issuer: str
+    state: Path
+    listen: Listen
+    dsn: Secret | None = None
+
+
+def read_serving(path: Path) -> Serving:
+    """Read the configuration file.
+
+    Raises:
+        Invalid: code `bad_config`, naming the member.
+    """
+    found = _members(path)
+    host, _, port = _text(found, "listen").rpartition(":")
+    if not (port.isascii() and port.isdigit()):
+        raise Invalid("bad_config", "expected `listen` as HOST:PORT")
+    listen = Listen(host.strip("[]"), int(port), _path(found, "certificate"), _path(found, "key"))
+    dsn = _path(found, "database_dsn_file")
+    issuer = _text(found, "issuer")
+    if not issuer.startswith(("https://", "http://")) or issuer.endswith("/"):
+        raise Invalid("bad_config", "expected `issuer` as an address without a slash at its end")
+    secret = None if dsn is None else Secret(_read(dsn).strip())
+    return Serving(issuer, Path(_text(found, "state")), listen, secret)
+
+
+def dev_serving(state: Path, port: int) -> Serving:
+    """A server for this machine alone."""
+    return Serving(f"http://127.0.0.1:{port}", state, Listen("127.0.0.1", port))
+
+
+def deployment_id(state: Path) -> str:
+    """The four characters in every handle of this deployment; chosen once, kept in its folder."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place = state / "deployment"
+    if not place.exists():
+        write_private(place, "".join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH)))
+    found = _read(place).strip()
+    if len(found) != _ID_LENGTH or not set(found) <= set(_LETTERS):
+        raise Invalid("bad_config", f"`{place}` holds no deployment id")
+    return found
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only we can read, whole or not at all."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def _members(path: Path) -> Mapping[str, object]:
+    try:
+        found = tomllib.loads(_read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid("bad_config", f"`{path}` is not TOML: {error}") from error
+    if unknown := sorted(found.keys() - _KNOWN):
+        raise Invalid("bad_config", f"`{unknown[0][:40]}` is no member; known: {', '.join(sorted(_KNOWN))}")
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid("bad_config", f"`{path}` cannot be read") from error
+
+
+def _text(found: Mapping[str, object], name: str) -> str:
+    value = found.get(name)
+    if not isinstance(value, str) or not value:
+        raise Invalid("bad_config", f"expected `{name}` as text")
+    return value
+
+
+def _path(found: Mapping[str, object], name: str) -> Path | None:
+    return Path(_text(found, name)) if name in found else None

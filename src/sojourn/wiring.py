@@ -1,0 +1,260 @@
+"""The one place where ports meet adapters: a deployment, from its folder to its running loops.
+
+Nothing here decides anything. `dev` and `serve` are what the command calls; both return when
+the server has stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from sojourn.adapters.catalog_providers import CatalogProviders
+from sojourn.adapters.file_keys import FileKeys
+from sojourn.adapters.high_water import HighWater
+from sojourn.adapters.local_bell import LocalBell
+from sojourn.adapters.opened_store import open_postgres, open_sqlite
+from sojourn.adapters.system_clock import SystemClock, SystemEntropy
+from sojourn.adapters.waking_store import Wake, waking
+from sojourn.attestors.signed_jwt import SignedJwt
+from sojourn.catalog import ATTESTORS
+from sojourn.config import Settings
+from sojourn.core.change import Change, Once
+from sojourn.core.client import Role
+from sojourn.faces.http.app import build
+from sojourn.faces.http.desk import Desk, Verbs
+from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Places
+from sojourn.faces.http.meters import Meters
+from sojourn.faces.http.replay import Replays
+from sojourn.faces.http.serving import check
+from sojourn.faces.http.serving import serve as serve_http
+from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving, read_serving, write_private
+from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
+from sojourn.ports.attestor import Attestor
+from sojourn.ports.store import Store
+from sojourn.services.activate_session import ActivateSession
+from sojourn.services.add_target import AddTarget, sealed_name
+from sojourn.services.announce_revocations import AnnounceRevocations
+from sojourn.services.apply_charter import ApplyCharter
+from sojourn.services.beat_book import BeatBook
+from sojourn.services.beat_session import BeatSession
+from sojourn.services.complete_session import CompleteSession
+from sojourn.services.drain_target import DrainTarget
+from sojourn.services.end_session import EndSession
+from sojourn.services.mint_tokens import MintTokens
+from sojourn.services.narrow_session import NarrowSession
+from sojourn.services.open_session import OpenSession
+from sojourn.services.preflight_target import PreflightTarget
+from sojourn.services.reap_leases import ReapLeases
+from sojourn.services.reconcile_target import ReconcileTarget
+from sojourn.services.register_client import INVITATION, RegisterClient, invitation_key
+from sojourn.services.remove_client import RemoveClient
+from sojourn.services.remove_target import RemoveTarget
+from sojourn.services.resume_session import ResumeSession
+from sojourn.services.seal_journal import SealJournal
+from sojourn.services.suspend_session import SuspendSession
+from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.write_evidence import WriteEvidence
+from sojourn.worker import Worker
+
+INVITATION_LIFE: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Assertions:
+    """Takes client assertions apart, for this issuer (`attestors.signed_jwt.Verifier`)."""
+
+    issuer: str
+
+    def peek_client(self, compact: str) -> str:
+        """The client an assertion says it is from, unverified."""
+        return peek_client(compact)
+
+    def verify(
+        self, compact: str, jwk: Mapping[str, str], *, client_id: str, now: datetime
+    ) -> ClientAssertion:
+        """A verified assertion of `client_id`."""
+        return verify_client_assertion(
+            compact, VerifyKey.from_jwk(jwk), self.issuer, client_id=client_id, now=now
+        )
+
+
+class Deployment:
+    """Everything that runs in one process, started and stopped together."""
+
+    def __init__(self, store: Store, settings: Settings, keys: FileKeys) -> None:
+        self.settings = settings
+        self.clock, self.entropy, self.bell = SystemClock(), SystemEntropy(), LocalBell()
+        self._wake = Wake()
+        self._opened = store
+        self.store = waking(store, self._wake)
+        self._keys = keys
+        self._providers = CatalogProviders(self.store, keys.sealer, self.clock, sealed_name=sealed_name)
+        self._beats = BeatBook(self.store)
+        self._end = EndSession(self.store, self.clock, self.entropy, settings)
+        self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
+        self._attestors: Mapping[str, Attestor] = _attestors(self.store, settings)
+        self.app: ASGIApp = build(self._desk())
+        self._worker = self._make_worker()
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the loops that keep promises."""
+        self._running = asyncio.create_task(self._worker.run())
+
+    async def stop(self) -> None:
+        """Stop the loops, write down the last beats, close everything."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait((self._running,))
+        try:
+            await self._beats.flush()
+        finally:
+            await self._providers.close()
+            await self._opened.close()
+
+    async def invite(self) -> str | None:
+        """A one-time link for the first operator; None once there is one."""
+        if any(c.role is Role.OPERATOR and c.removed_at is None for c in await self.store.clients()):
+            return None
+        secret = self.entropy.token(32)
+        mark = Once(INVITATION, invitation_key(secret), self.clock.now() + INVITATION_LIFE)
+        await self.store.commit(Change(once=(mark,)))
+        return f"{self.settings.issuer}/login#{secret}"
+
+    def _make_worker(self) -> Worker:
+        store, clock, settings = self.store, self.clock, self.settings
+        holder = f"{settings.deployment}:{os.getpid()}:{self.entropy.token(6)}"
+        return Worker(
+            ReapLeases(store, clock, self._providers, settings, holder=holder),
+            SweepDeadlines(store, clock, self._end, self._suspend, clock.now(), beats=self._beats),
+            AnnounceRevocations(store, self.bell),
+            SealJournal(store, clock, self._keys.notes, self._keys.notes.name),
+            clock,
+            store=store,
+            wake=self._wake,
+            sweep_every_s=settings.sweep_every.total_seconds(),
+        )
+
+    def _desk(self) -> Desk:
+        places = Places(FEED_WAITERS)
+        return Desk(
+            settings=self.settings,
+            clock=self.clock,
+            store=self.store,
+            bell=self.bell,
+            signer=self._keys.tokens,
+            notes=self._keys.notes,
+            attestors=self._attestors,
+            replays=Replays(self.store),
+            feed_places=places,
+            watch_places=Places(WATCHERS),
+            meters=Meters(places),
+            verbs=self._verbs(),
+        )
+
+    def _verbs(self) -> Verbs:
+        store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
+        providers, end = self._providers, self._end
+        mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
+        register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
+        return Verbs(
+            open_session=OpenSession(store, clock, entropy, self._attestors, settings),
+            activate=ActivateSession(store, clock, entropy, providers, mint, end, settings),
+            beat=BeatSession(store, clock, mint, self._beats),
+            narrow=NarrowSession(store, clock, entropy, settings),
+            complete=CompleteSession(store, end),
+            mint=mint,
+            suspend=self._suspend,
+            resume=ResumeSession(store, clock, entropy, self._attestors, providers, mint, end, settings),
+            end=end,
+            login=register.login,
+            register_client=register,
+            remove_client=RemoveClient(store, clock, end),
+            apply_charter=ApplyCharter(store, clock, entropy),
+            add_target=AddTarget(store, clock, entropy, self._keys.sealer, providers.make),
+            preflight_target=PreflightTarget(store, clock, providers, settings),
+            drain_target=DrainTarget(store, clock),
+            remove_target=RemoveTarget(store, clock),
+            reconcile_target=ReconcileTarget(store, providers, settings),
+            write_evidence=WriteEvidence(store, clock, self._keys.notes),
+        )
+
+
+def _attestors(store: Store, settings: Settings) -> Mapping[str, Attestor]:
+    made: dict[str, Attestor] = {}
+    for name, place in ATTESTORS.items():
+        module, _, attribute = place.partition(":")
+        attestor: type[SignedJwt] = getattr(import_module(module), attribute)
+        made[name] = attestor(store, Assertions(settings.issuer))
+    return made
+
+
+async def assemble(serving: Serving) -> Deployment:
+    """A deployment from its folder: keys and database opened, nothing running yet.
+
+    Raises:
+        SojournError: a key, the database or the folder is not as it must be.
+    """
+    deployment = deployment_id(serving.state)
+    keys = FileKeys(serving.state / "keys", f"sojourn.{deployment}/log")
+    high_water = HighWater(serving.state / "keys" / "high-water")
+    if serving.dsn is not None:
+        store: Store = await open_postgres(serving.dsn, high_water=high_water)
+    else:
+        store = await open_sqlite(serving.state / "sojourn.sqlite3", high_water=high_water)
+    return Deployment(store, Settings(serving.issuer, deployment), keys)
+
+
+async def run(serving: Serving) -> None:
+    """Serve until a signal asks to stop."""
+    check(serving.listen)
+    deployment = await assemble(serving)
+    deployment.start()
+    try:
+        _offer(serving, await deployment.invite())
+        await serve_http(deployment.app, serving.listen, started=asyncio.Event())
+    finally:
+        await deployment.stop()
+
+
+def _offer(serving: Serving, link: str | None) -> None:
+    """Put the first operator's link in a 0600 file, and on the terminal if there is one."""
+    place = serving.state / "invitation"
+    if link is None:
+        place.unlink(missing_ok=True)
+        return
+    write_private(place, link + "\n")
+    if sys.stdout.isatty():
+        sys.stdout.write(f"serving {serving.issuer}\nfirst operator: sojourn login '{link}'\n")
+        return
+    sys.stdout.write(f"serving {serving.issuer}\nfirst operator: sojourn login, with the link in {place}\n")
+    sys.stdout.flush()
+
+
+def serve(config: Path) -> int:
+    """Serve as the file `config` says."""
+    _run(read_serving(config))
+    return 0
+
+
+def dev(state: Path, *, port: int, profile_folder: Path) -> int:
+    """Serve on loopback with embedded SQLite in `state`; profiles are written by `sojourn client add`."""
+    _run(dev_serving(state, port))
+    return 0
+
+
+def _run(serving: Serving) -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(serving))
