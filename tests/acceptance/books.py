@@ -60,7 +60,6 @@ class Books:
 
     def add(self, *, port: int | None = None, settings: Mapping[str, object] | None = None) -> None:
         """Add it to the control plane."""
-        self.prepare()
         ask = self.system.operator.ask
         body = {"name": self.target, "provider": "postgresql", "settings": dict(settings or {})}
         body |= {"templates": {"writer": self.template()}, "secret": self.dsn(port)}
@@ -92,6 +91,7 @@ def grant_books(system: System, targets: Sequence[str] = ("books",), **changes: 
 def with_books(system: System) -> Books:
     """Books that are ready to be written to, with their charter."""
     books = new_books(system)
+    books.prepare()
     books.add()
     books.preflight()
     grant_books(system)
