@@ -92,13 +92,13 @@ def grant_books(system: System, targets: Sequence[str] = ("books",), **changes: 
     system.apply_charter(**{"owner": OWNER, "grants": grants, **changes})
 
 
-def with_books(system: System) -> Books:
+def with_books(system: System, **changes: object) -> Books:
     """Books that are ready to be written to, with their charter."""
     books = new_books(system)
     books.prepare()
     books.add()
     books.preflight()
-    grant_books(system)
+    grant_books(system, **changes)
     return books
 
 

@@ -26,7 +26,6 @@ from tests.rig.postgres import BINARIES, ROOT_USER
 from tests.rig.system import API_GRANT, AUDIENCE, System
 
 PUBLIC = ("/metrics", "/openapi.json", "/healthz", "/readyz", "/log/checkpoint", "/oauth2/jwks")
-_ASKED = "asked for"
 
 
 @dataclass
@@ -59,8 +58,7 @@ def live(system: System) -> Life:
     session = _work(life)
     with shell(system) as sojourn:
         _command(life, sojourn)
-        _run(life, sojourn, "run", ())
-        _run(life, sojourn, "run --env", ("--env",))
+        _run(life, sojourn)
     _evidence(life, session)
     _public(life)
     _server(life)
@@ -132,55 +130,76 @@ def _watch_token(life: Life, name: str, caller: ClientCaller) -> None:
 
 
 def _command(life: Life, sojourn: Sojourn) -> None:
-    for words in ("session ls", f"session show {life.session}", "target ls", "target show books"):
-        for more in ((), ("--json",)):
-            done = sojourn(*words.split(), *more)
-            assert done.returncode == 0, done.stderr
-            life.places[f"command: {words} {more}"] = (done.stdout + done.stderr).encode()
-    for words in ("client ls", "charter show demo", "doctor", "target reconcile books"):
+    for words in (f"session show {life.session}", "session ls --json", "target show books", "doctor"):
         done = sojourn(*words.split())
+        assert done.stdout, done.stderr
         life.places[f"command: {words}"] = (done.stdout + done.stderr).encode()
 
 
-def _run(life: Life, sojourn: Sojourn, name: str, options: tuple[str, ...]) -> None:
-    """A command in a session: what it is told, and what stands in `/proc` meanwhile."""
-    ready, go = life.system.place / f"{name} ready", life.system.place / f"{name} go"
-    script = f'echo $$ > "{ready}"; psql -Atc "select 7"; while [ ! -e "{go}" ]; do sleep 0.05; done'
-    started = sojourn.start(
-        "run", "--task", "demo:run", "--grant", GRANT, *options, "--", "sh", "-c", script
-    )
-    child = read_pid(ready)
-    folder = dict(
-        pair.partition("=")[::2]
-        for pair in Path(f"/proc/{child}/environ").read_text().split("\0")
-    )["SOJOURN_DIR"]
-    # Of the password, all but the escapes of the file: it has none of its characters escaped.
-    life.canaries.add(f"password of {name}", (Path(folder) / "pgpass").read_text().strip().rpartition(":")[2])
+def _run(life: Life, sojourn: Sojourn) -> None:
+    """Two commands in sessions of their own: what they are told, and what stands in `/proc` meanwhile."""
+    runs = [Run(life.system.place, "plain", ()), Run(life.system.place, "asking", ("--env",))]
+    for run in runs:
+        run.start(sojourn)
+    for run in runs:
+        life.canaries.add(f"password of {run.name}", run.password())
     seen = every_process()
-    assert f"environ of {child}" in seen and f"cmdline of {started.pid}" in seen
-    if options:
-        life.told_child = seen.pop(f"environ of {child}")
-        # What it started inherits it: that is what was asked for.
-        seen = {place: content for place, content in seen.items() if life.told_child not in content}
-        seen = {place: content for place, content in seen.items() if not _below(place, child)}
-    life.processes |= {f"{name}: {place}": content for place, content in seen.items()}
-    go.touch()
-    said, complained = started.communicate(timeout=40)
-    assert started.returncode == 0 and "7" in said, complained
-    life.places[f"command: {name}"] = (said + complained).encode()
+    for run in runs:
+        assert f"environ of {run.child}" in seen and f"cmdline of {run.wrapper.pid}" in seen
+    asking = runs[1]
+    life.told_child = seen[f"environ of {asking.child}"]
+    # What it starts inherits it: that is what was asked for.
+    asked = {asking.child, *asking.started()}
+    life.processes |= {place: what for place, what in seen.items() if int(place.split()[-1]) not in asked}
+    for run in runs:
+        life.places[f"command: run {run.name}"] = run.finish()
 
 
-def _below(place: str, child: int) -> bool:
-    pid = place.rpartition(" ")[2]
+@dataclass
+class Run:
+    """One command under `sojourn run`, which waits until it is let go."""
+
+    place: Path
+    name: str
+    options: tuple[str, ...]
+    child: int = 0
+
+    def start(self, sojourn: Sojourn) -> None:
+        """Begin; its shell writes its pid."""
+        ready, go = self.place / f"{self.name}-ready", self.place / f"{self.name}-go"
+        script = f'psql -Atc "select 7"; echo $$ > {ready}; while [ ! -e {go} ]; do sleep 0.05; done'
+        words = ("run", "--task", "demo:run", "--grant", GRANT, *self.options, "--", "sh", "-c", script)
+        self.wrapper = sojourn.start(*words)
+        self.child = read_pid(ready)
+
+    def password(self) -> str:
+        """What the command finds in its pgpass; no character of it needs an escape there."""
+        pairs = Path(f"/proc/{self.child}/environ").read_text().split("\0")
+        told = dict(pair.partition("=")[::2] for pair in pairs)
+        return (Path(told["SOJOURN_DIR"]) / "pgpass").read_text().strip().rpartition(":")[2]
+
+    def started(self) -> list[int]:
+        """What the command has started and may have started meanwhile."""
+        every = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdecimal()]
+        return [pid for pid in every if _parent(pid) in (self.child, None)]
+
+    def finish(self) -> bytes:
+        """Let it go; all it wrote, and the wrapper, too."""
+        (self.place / f"{self.name}-go").touch()
+        said, complained = self.wrapper.communicate(timeout=40)
+        assert self.wrapper.returncode == 0 and "7" in said, complained
+        return (said + complained).encode()
+
+
+def _parent(pid: int) -> int | None:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) == child
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
-        return True
+        return None
 
 
 def _evidence(life: Life, session: LiveSession) -> None:
     system = life.system
-    until(lambda: b"session.ended" in _bundle(system, session.id) or b"ended" in _bundle(system, session.id))
     life.places["bundle"] = _bundle(system, session.id)
     life.places["answer: sessions"] = system.operator.ask("GET", "/v1/sessions").body
     life.places["answer: leases"] = system.operator.ask("GET", f"/v1/sessions/{session.id}/leases").body
@@ -209,7 +228,8 @@ def _server(life: Life) -> None:
     if system.plan.store == "postgresql":
         life.places["store: dump"] = _dump(system)
     for path in (system.place / "state").rglob("*"):
-        if path.is_file() and path.parent.name != "keys":
+        # The keys and the link are where they belong: in files that only the operator reads.
+        if path.is_file() and path.parent.name != "keys" and path.name != "invitation":
             life.places[f"store: {path.name}"] = path.read_bytes()
     # Stopping writes, too; and the log is whole only then.
     system.program.stop()

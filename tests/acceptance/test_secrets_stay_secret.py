@@ -103,7 +103,7 @@ def test_arguments_and_environments_hold_no_secret(life: Life) -> None:
 def test_only_the_command_that_asked_has_its_password_in_its_environment(life: Life) -> None:
     hits = life.canaries.found_in(life.told_child)
 
-    assert hits and all(hit.startswith("password of run --env (") for hit in hits)
+    assert hits and all(hit.startswith("password of asking (") for hit in hits)
 
 
 def test_a_planted_secret_is_found_in_every_form(life: Life) -> None:
