@@ -113,9 +113,9 @@ class FakeTarget:
             account.connections = 0
         _lose(fault)
 
-    async def thaw(self, ref: Ref, *, thaw_by: datetime, expires_at: datetime) -> Issued:
+    async def thaw(self, ref: Ref, intent: Intent) -> Issued:
         """Open the login again under a new secret."""
-        return await self._send("thaw", ref.handle, lambda: self._reopen(ref, thaw_by))
+        return await self._send("thaw", ref.handle, lambda: self._reopen(ref, intent.issue_by))
 
     async def destroy(self, ref: Ref) -> None:
         """Shut the login, cut what is connected, remove the account; a fault stops half way."""
