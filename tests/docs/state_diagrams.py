@@ -44,6 +44,4 @@ def drawing(first: S, table: Mapping[S, frozenset[S]]) -> str:
 def _section(title: str, states: type[S], table: Mapping[S, frozenset[S]]) -> str:
     rows = "\n".join(f"| `{state}` | {_SAID[state]} |" for state in states)
     first = next(iter(states))
-    return (
-        f"## {title}\n\n```mermaid\n{drawing(first, table)}\n```\n\n| state | meaning |\n|---|---|\n{rows}"
-    )
+    return f"## {title}\n\n```mermaid\n{drawing(first, table)}\n```\n\n| state | meaning |\n|---|---|\n{rows}"
