@@ -352,7 +352,7 @@ def test_a_proof_by_another_key_is_refused(bench: Bench) -> None:
         (Entry(1, Kind.KEY, WORK.key.thumbprint), "session_over"),
         (Entry(1, Kind.OWNER, "own_2"), "ok"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else f"{value.kind}-{value.min_gen}",
 )
 def test_an_entry_refuses_exactly_what_it_names(bench: Bench, entry: Entry, code: str, warm: bool) -> None:
     token = token_of(bench, ancestors=("ses_0",))
