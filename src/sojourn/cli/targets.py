@@ -135,7 +135,11 @@ def _show(answer: Json, *, as_json: bool) -> None:
 def _show_checks(checks: tuple[Json, ...]) -> None:
     for check in checks:
         mark = "\N{CHECK MARK}" if check.get("ok") is True else "\N{BALLOT X}"
-        took = f"{check.get('took_ms')!s:>8} ms"
-        print(f"{mark} {printable(check.get('name')):<28} {took}  {printable(check.get('detail'))}")
+        print(f"{mark} {printable(check.get('name')):<28} {_took(check):>8}  {printable(check.get('detail'))}")
         if check.get("ok") is not True and check.get("mend"):
             print(f"  mend: {printable(check['mend'])}")
+
+
+def _took(check: Json) -> str:
+    took_ms = check.get("took_ms")
+    return f"{took_ms:.0f} ms" if isinstance(took_ms, int | float) else "-"
