@@ -135,7 +135,8 @@ def _show(answer: Json, *, as_json: bool) -> None:
 def _show_checks(checks: tuple[Json, ...]) -> None:
     for check in checks:
         mark = "\N{CHECK MARK}" if check.get("ok") is True else "\N{BALLOT X}"
-        print(f"{mark} {printable(check.get('name')):<28} {_took(check):>8}  {printable(check.get('detail'))}")
+        name, detail = printable(check.get("name")), printable(check.get("detail"))
+        print(f"{mark} {name:<28} {_took(check):>8}  {detail}")
         if check.get("ok") is not True and check.get("mend"):
             print(f"  mend: {printable(check['mend'])}")
 
