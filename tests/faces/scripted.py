@@ -5,45 +5,42 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from sojourn.core.change import Change, Once
-from sojourn.core.charter import Charter, Renewals
+from sojourn.core.charter import Charter
 from sojourn.core.client import Client, Role
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, SojournError, Unauthenticated
 from sojourn.core.ids import (
-    CHARTER,
-    CLIENT,
-    SESSION,
-    TARGET,
-    CharterId,
     ClientId,
-    LeaseId,
-    OwnerId,
     SessionId,
-    TargetId,
-    from_uuid,
 )
-from sojourn.core.lease import Lease, LeaseState
-from sojourn.core.scope import AudienceGrant, Grants, TargetGrant
+from sojourn.core.lease import Lease
 from sojourn.core.secret import Secret
-from sojourn.core.session import LEAVING, BeatRule, Session, State, Task
-from sojourn.core.target import Target, TargetState
-from sojourn.core.window import Window, to_micros
+from sojourn.core.session import LEAVING, Session, State
+from sojourn.core.target import Target
+from sojourn.core.window import to_micros
 from sojourn.faces.http.doors import OpenRequest
 from sojourn.jose import Es256Key, VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check, Found
 from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
-
-ISSUER = "http://127.0.0.1:8787"
-START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-def new_id(prefix: str) -> str:
-    return from_uuid(prefix, uuid.uuid4())
+from tests.faces.samples import (
+    ISSUER,
+    START,
+    Activation,
+    Beat,
+    Credential,
+    Opening,
+    Reconciliation,
+    Token,
+    a_charter,
+    a_client,
+    a_session,
+    a_target,
+)
 
 
 class SetClock:
@@ -98,50 +95,6 @@ class QuietBell:
 
     async def wait_beyond(self, n: int, timeout_s: float) -> None:
         self.waited.append((n, timeout_s))
-
-
-@dataclass(frozen=True)
-class Token:
-    audience: str
-    jwt: str
-    expires_at: datetime
-    scope: str
-
-
-@dataclass(frozen=True)
-class Credential:
-    grant: str
-    target: str
-    provider: str
-    connection: Mapping[str, str]
-    secret: Secret
-
-
-@dataclass(frozen=True)
-class Opening:
-    session: Session
-    repeated: bool
-
-
-@dataclass(frozen=True)
-class Beat:
-    session: Session
-    tokens: tuple[Token, ...]
-
-
-@dataclass(frozen=True)
-class Activation:
-    session: Session
-    tokens: tuple[Token, ...]
-    credentials: tuple[Credential, ...]
-    mark: Mark
-
-
-@dataclass(frozen=True)
-class Reconciliation:
-    unknown: tuple[Found, ...]
-    missing: tuple[str, ...]
-    known: int
 
 
 @dataclass
@@ -424,75 +377,3 @@ class Script:
             "cnf": {"jkt": client.thumbprint},
         }
         return Token(ISSUER, self.signer.sign({"typ": "at+jwt"}, claims), expires, "operate")
-
-
-def a_client(name: str, role: Role, key: VerifyKey, audience: str | None = None) -> Client:
-    made = ClientId(new_id(CLIENT))
-    return Client(made, 1, name, role, OwnerId("ops"), dict(key.jwk), key.thumbprint, START, audience)
-
-
-def a_session(client: ClientId, key: str, task: Task | None = None, state: State = State.ACTIVE) -> Session:
-    grants = Grants(
-        (TargetGrant("shop-readonly", "shop", "readonly"),),
-        (AudienceGrant("orders", "https://api.example", ("orders:read",)),),
-    )
-    return Session(
-        id=SessionId(new_id(SESSION)),
-        version=1,
-        state=state,
-        client=client,
-        owner=OwnerId("ops"),
-        task=task or Task("demo", "1"),
-        charter="demo@1",
-        key=key,
-        grants=grants,
-        window=Window(START, START + timedelta(minutes=2)),
-        last_end=START + timedelta(minutes=12),
-        renewals_left=1,
-        renew_by=timedelta(minutes=10),
-        beat=BeatRule(timedelta(seconds=10), timedelta(seconds=30)),
-        activate_by=START + timedelta(minutes=1),
-        generation=1,
-        context={"host": "build-7"},
-        requested_at=START,
-    )
-
-
-def a_lease(session: Session) -> Lease:
-    return Lease(
-        id=LeaseId("lea_0"),
-        version=1,
-        state=LeaseState.ISSUED,
-        session=session.id,
-        target=TargetId("tgt_0"),
-        target_name="shop",
-        grant="shop-readonly",
-        template="readonly",
-        handle="sj_dev0_1",
-        revocation_class="A",
-        issue_by=START,
-        expires_at=START + timedelta(minutes=12),
-    )
-
-
-def a_charter(name: str) -> Charter:
-    return Charter(
-        id=CharterId(new_id(CHARTER)),
-        version=1,
-        name=name,
-        number=1,
-        owner=OwnerId("ops"),
-        clients=("ci",),
-        grants=Grants((TargetGrant("shop-readonly", "shop", "readonly"),)),
-        default_duration=timedelta(minutes=2),
-        longest=timedelta(minutes=30),
-        beat=BeatRule(timedelta(seconds=10), timedelta(seconds=30)),
-        renewals=Renewals(0, timedelta(minutes=10)),
-        applied_at=START,
-        applied_by="op",
-    )
-
-
-def a_target(name: str) -> Target:
-    made = TargetId(new_id(TARGET))
-    return Target(made, 1, TargetState.UNTRIED, name, "postgresql", {}, {}, "A", START)

@@ -10,7 +10,7 @@ import pytest
 
 from sojourn.core.client import Role
 from sojourn.jose import Es256Key, sign_proof
-from tests.faces.scripted import ISSUER, a_session
+from tests.faces.samples import ISSUER, a_session
 from tests.faces.world import Caller, World
 
 pytestmark = pytest.mark.anyio

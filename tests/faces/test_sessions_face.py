@@ -13,7 +13,7 @@ from sojourn.core.errors import TargetError
 from sojourn.core.ids import SessionId
 from sojourn.core.session import State
 from sojourn.faces.http import answers
-from tests.faces.scripted import START, a_lease
+from tests.faces.samples import START, a_lease
 from tests.faces.world import Caller, World
 
 pytestmark = pytest.mark.anyio

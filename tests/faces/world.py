@@ -18,17 +18,8 @@ from sojourn.faces.http.limits import Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
 from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
-from tests.faces.scripted import (
-    ISSUER,
-    JwtAttestor,
-    MemoryStore,
-    Notes,
-    QuietBell,
-    Script,
-    SetClock,
-    Signer,
-    a_client,
-)
+from tests.faces.samples import ISSUER, a_client
+from tests.faces.scripted import JwtAttestor, MemoryStore, Notes, QuietBell, Script, SetClock, Signer
 
 Headers = list[tuple[str, str]]
 

@@ -7,11 +7,11 @@ a beat says that the workload lives, never that it makes progress.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
 from sojourn.client.caller import SessionCaller, assertion, prove, send_json
 from sojourn.client.clock import EdgeClock
@@ -30,7 +30,9 @@ from sojourn.client.views import (
 )
 from sojourn.core.errors import SojournError, Unavailable
 
+T = TypeVar("T")
 _OPEN_TRIES: Final = 3
+_SEND_TRIES: Final = 4  # of what may be repeated; at a loss of 20 % one in 600 fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def open_session(
         live = LiveSession(profile, caller, opened, clock)
         if not opened.secret_spent:
             return live
-        live.complete()
+        _until_answered(live.complete)
     raise Unavailable(
         "secret_lost", f"{_OPEN_TRIES} answers were lost on the way; the sessions they opened were ended"
     )
@@ -168,12 +170,18 @@ def open_session(
 
 def _open_once(profile: Profile, wish: Wish, caller: SessionCaller, *, clock: EdgeClock) -> Opened:
     name = secrets.token_urlsafe(16)
-    try:
-        return _send_open(profile, wish, caller, clock=clock, name=name)
-    except Unavailable as error:
-        if error.code != "no_answer":
-            raise
-    return _send_open(profile, wish, caller, clock=clock, name=name)
+    return _until_answered(lambda: _send_open(profile, wish, caller, clock=clock, name=name))
+
+
+def _until_answered(send: Callable[[], T]) -> T:
+    """Send what may be repeated again while its answers are lost; each time with a fresh proof."""
+    for _ in range(_SEND_TRIES - 1):
+        try:
+            return send()
+        except Unavailable as error:
+            if error.code != "no_answer":
+                raise
+    return send()
 
 
 def _send_open(profile: Profile, wish: Wish, caller: SessionCaller, *, clock: EdgeClock, name: str) -> Opened:

@@ -128,10 +128,11 @@ class Provider(Protocol):
         """Refuse new logins and cut every live connection; `thaw` undoes it. Idempotent."""
         ...
 
-    async def thaw(self, ref: Ref, *, thaw_by: datetime, expires_at: datetime) -> Issued:
+    async def thaw(self, ref: Ref, intent: Intent) -> Issued:
         """Make a frozen credential usable again, with a new secret; the old one stays dead.
 
-        Sent once, and refused by the target after `thaw_by`, like an issue.
+        Sent once, and refused by the target after `intent.issue_by`, like an issue. It is
+        reached as before: the connection it answers with is the one that `issue` answered.
         """
         ...
 

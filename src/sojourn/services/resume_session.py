@@ -20,7 +20,7 @@ from sojourn.core.session import LEAVING, Session, is_live, resume
 from sojourn.core.target import Target
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
-from sojourn.ports.provider import Issued, Provider, Providers, Ref
+from sojourn.ports.provider import Intent, Issued, Provider, Providers, Ref
 from sojourn.ports.store import Store
 from sojourn.services._retry import decide_again
 from sojourn.services._sending import RecordOutcomes, Sending
@@ -39,6 +39,7 @@ class ResumeSession:
         store: Store,
         clock: Clock,
         entropy: Entropy,
+        *,
         attestors: Mapping[str, Attestor],
         providers: Providers,
         tokens: MintTokens,
@@ -130,9 +131,10 @@ class ResumeSession:
 
     async def _thaw(self, sending: Sending, targets: dict[str, tuple[Target, Provider]]) -> None:
         async def send(lease: Lease) -> Issued:
-            provider = targets[lease.target_name][1]
-            ref = Ref(lease.handle, lease.target_ref)
-            return await provider.thaw(ref, thaw_by=lease.issue_by, expires_at=lease.expires_at)
+            target, provider = targets[lease.target_name]
+            template = target.templates[lease.template]
+            intent = Intent(lease.handle, template, lease.issue_by, lease.expires_at)
+            return await provider.thaw(Ref(lease.handle, lease.target_ref), intent)
 
         await sending.run(send, self._clock, timeout_s=2 * self._settings.issue_fence.total_seconds())
         if sending.failures:

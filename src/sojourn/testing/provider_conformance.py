@@ -130,11 +130,12 @@ async def a_frozen_credential_thaws_with_a_new_secret_only(rig: Rig) -> None:
 
     await rig.provider.freeze(ref)
     frozen = await rig.can_log_in(issued)
-    thawed = await rig.provider.thaw(ref, thaw_by=intent.issue_by, expires_at=intent.expires_at)
+    thawed = await rig.provider.thaw(ref, intent)
 
     assert not frozen, "a frozen credential logged in"
     assert await rig.can_log_in(thawed)
     assert not await rig.can_log_in(issued), "the old secret came back"
+    assert thawed.connection == issued.connection, "it is reached in another way than before"
     await rig.provider.destroy(ref)
     await _gone(rig, ref)
 
@@ -145,7 +146,7 @@ async def a_destroyed_credential_does_not_thaw(rig: Rig) -> None:
     ref = Ref(intent.handle, issued.target_id)
     await rig.provider.destroy(ref)
 
-    code = await _code_of(rig.provider.thaw(ref, thaw_by=intent.issue_by, expires_at=intent.expires_at))
+    code = await _code_of(rig.provider.thaw(ref, intent))
 
     assert code is not None, "a destroyed credential thawed"
     await _gone(rig, ref)

@@ -70,8 +70,7 @@ class Bench:
         return Made(intent.handle, await self.provider.issue(intent))
 
     async def thaw(self, made: Made) -> Issued:
-        fresh = self.intent()
-        return await self.provider.thaw(made.ref, thaw_by=fresh.issue_by, expires_at=fresh.expires_at)
+        return await self.provider.thaw(made.ref, self.intent(handle=made.ref.handle))
 
     async def login(self, made: Made) -> Connection:
         told = made.issued.connection

@@ -114,21 +114,22 @@ class PostgreSQL:
             await removal.bar(connection, oid, final=False)
             await removal.cut(connection, oid)
 
-    async def thaw(self, ref: Ref, *, thaw_by: datetime, expires_at: datetime) -> Issued:
+    async def thaw(self, ref: Ref, intent: Intent) -> Issued:
         """Let a frozen role log in again, with a new password, unless it is being destroyed."""
         async with one_call("thaw", self._config.issue_seconds + ISSUE_MARGIN_SECONDS) as call:
+            template = parse(intent.template, self._config.all_databases())
             secret = new_password()
             async with self._admin.lend_to_maker() as connection:
                 oid = await _oid_of(connection, ref)
                 if oid is None:
                     raise TargetError("missing_object", f"there is no role `{ref.handle[:63]}`", sent=False)
-                plan: dict[str, object] = {"oid": str(oid), "expires_at": show(expires_at)}
+                plan: dict[str, object] = {"oid": str(oid), "expires_at": show(intent.expires_at)}
                 plan["verifier"] = self._verifier(secret)
-                statement = await self._fenced(connection, blocks.THAW, plan, issue_by=thaw_by)
+                statement = await self._fenced(connection, blocks.THAW, plan, issue_by=intent.issue_by)
                 call.sent = True
                 await connection.execute(statement)
                 name = await connection.fetchval("SELECT rolname FROM pg_roles WHERE oid = $1", oid)
-            return Issued(str(oid), self._connection_of(str(name), None), secret)
+            return Issued(str(oid), self._connection_of(str(name), template.database), secret)
 
     async def destroy(self, ref: Ref) -> None:
         """Turn logins off for ever, end every connection, drop the role with its privileges.
@@ -209,14 +210,14 @@ class PostgreSQL:
     def _verifier(self, secret: Secret) -> str:
         return verifier(secret, iterations=self._config.scram_iterations)
 
-    def _connection_of(self, user: str, database: str | None) -> dict[str, str]:
-        told = {
+    def _connection_of(self, user: str, database: str) -> dict[str, str]:
+        return {
             "host": self._config.client_host or self._config.host,
             "port": str(self._config.client_port or self._config.port),
             "user": user,
             "sslmode": self._config.sslmode,
+            "database": database,
         }
-        return told if database is None else {**told, "database": database}
 
 
 def _known_oid(ref: Ref) -> int | None:

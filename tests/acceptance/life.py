@@ -1,0 +1,249 @@
+"""A whole life of a deployment, every secret of which is known; what it left behind, by place."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from sojourn.client.caller import ClientCaller
+from sojourn.client.session import LiveSession
+from sojourn.client.signing import Es256Key, decode
+from tests.acceptance.books import GRANT, grant_books, new_books
+from tests.acceptance.canaries import Canaries, every_process
+from tests.acceptance.login import lets_in
+from tests.acceptance.shell import shell
+from tests.cli.command import Sojourn, read_pid
+from tests.rig.poll import until
+from tests.rig.postgres import BINARIES, ROOT_USER
+from tests.rig.system import API_GRANT, AUDIENCE, System
+
+PUBLIC = ("/metrics", "/openapi.json", "/healthz", "/readyz", "/log/checkpoint", "/oauth2/jwks")
+
+
+@dataclass
+class Life:
+    """What happened, where it left traces, and what must not be in them."""
+
+    system: System
+    canaries: Canaries = field(default_factory=Canaries)
+    places: dict[str, bytes] = field(default_factory=dict)
+    processes: dict[str, bytes] = field(default_factory=dict)
+    told_child: bytes = b""  # the environment of the one command that asked for its password
+    session: str = ""
+
+    def under(self, prefix: str) -> dict[str, bytes]:
+        """The places of one kind."""
+        found = {name: content for name, content in self.places.items() if name.startswith(prefix)}
+        assert found, f"nothing was kept of {prefix}"
+        return found
+
+
+def live(system: System) -> Life:
+    """Live it from the first login to the evidence."""
+    life = Life(system)
+    system.start()
+    link = (system.place / "state" / "invitation").read_text().strip()
+    life.canaries.add("login link", urlsplit(link).fragment)
+    system.enrol()
+    _keep_keys(life)
+    _add_target(life)
+    session = _work(life)
+    with shell(system) as sojourn:
+        _command(life, sojourn)
+        _run(life, sojourn)
+    _evidence(life, session)
+    _public(life)
+    _server(life)
+    return life
+
+
+def _keep_keys(life: Life) -> None:
+    keys, canaries = life.system.place / "state" / "keys", life.canaries
+    token = load_pem_private_key((keys / "token.pem").read_bytes(), None)
+    assert isinstance(token, EllipticCurvePrivateKey)
+    canaries.add("token key", token.private_numbers().private_value.to_bytes(32, "big"))
+    canaries.add("checkpoint key", (keys / "checkpoint.key").read_bytes())
+    canaries.add("sealing key", (keys / "sealing.key").read_bytes())
+    canaries.add("operator's key", private_half(life.system.operator._profile.key))
+    canaries.add("workload's key", private_half(life.system.workload.key))
+    canaries.add("superuser's password", life.system.postgres.password)
+
+
+def private_half(key: Es256Key) -> bytes:
+    """The scalar that nobody may see."""
+    return decode(json.loads(key.private_jwk().reveal())["d"])
+
+
+def _add_target(life: Life) -> None:
+    books = new_books(life.system)
+    life.canaries.add("admin's password", books.word)
+    books.prepare()
+    books.add()
+    books.preflight()
+    grant_books(life.system, beat={"every": "2s", "missed_after": "6s"})
+
+
+def _work(life: Life) -> LiveSession:
+    """Open, use, beat, suspend, resume, kill; a guard listens."""
+    system = life.system
+    guard = system.caller(system.add_client("listener", "guard", audience=AUDIENCE))
+    session = system.open("life", grants=[GRANT, API_GRANT])
+    life.session = session.id
+    _watch(life, session, "first")
+    assert lets_in(session.credentials[0])
+    session.beat()
+    _watch(life, session, "after a beat")
+    system.operator.ask("POST", f"/v1/sessions/{session.id}/suspend", {"detail": "a test"})
+    until(lambda: {lease["state"] for lease in system.leases(session.id)} == {"frozen"})
+    session.resume()
+    _watch(life, session, "after a resume")
+    assert lets_in(session.credentials[0])
+    life.places["answer: feed"] = guard.ask("POST", "/v1/feed", {"mark": None}, wait_s=5).body
+    system.end(session.id)
+    assert system.look(session.id, until_ended_s=20).state == "ended"
+    for name, caller in (("operator", system.operator), ("guard", guard)):
+        _watch_token(life, name, caller)
+    return session
+
+
+def _watch(life: Life, session: LiveSession, when: str) -> None:
+    token = session.token_for(AUDIENCE)
+    assert token is not None
+    life.canaries.add(f"access token {when}", token.token.reveal())
+    life.canaries.add(f"its signature {when}", token.token.reveal().rpartition(".")[2])
+    life.canaries.add(f"password {when}", session.credentials[0].secret.reveal())
+    life.canaries.add("session key", private_half(session.key))
+
+
+def _watch_token(life: Life, name: str, caller: ClientCaller) -> None:
+    assert caller._token is not None
+    life.canaries.add(f"token of the {name}", caller._token[0].reveal())
+    life.canaries.add(f"signature of the {name}'s token", caller._token[0].reveal().rpartition(".")[2])
+
+
+def _command(life: Life, sojourn: Sojourn) -> None:
+    for words in (f"session show {life.session}", "session ls --json", "target show books", "doctor"):
+        done = sojourn(*words.split())
+        assert done.stdout, done.stderr
+        life.places[f"command: {words}"] = (done.stdout + done.stderr).encode()
+
+
+def _run(life: Life, sojourn: Sojourn) -> None:
+    """Two commands in sessions of their own: what they are told, and what stands in `/proc` meanwhile."""
+    runs = [Run(life.system.place, "plain", ()), Run(life.system.place, "asking", ("--env",))]
+    for run in runs:
+        run.start(sojourn)
+    for run in runs:
+        life.canaries.add(f"password of {run.name}", run.password())
+    seen = every_process()
+    for run in runs:
+        assert f"environ of {run.child}" in seen and f"cmdline of {run.wrapper.pid}" in seen
+    asking = runs[1]
+    life.told_child = seen[f"environ of {asking.child}"]
+    # What it starts inherits it: that is what was asked for.
+    asked = {asking.child, *asking.started()}
+    life.processes |= {place: what for place, what in seen.items() if int(place.split()[-1]) not in asked}
+    for run in runs:
+        life.places[f"command: run {run.name}"] = run.finish()
+
+
+@dataclass
+class Run:
+    """One command under `sojourn run`, which waits until it is let go."""
+
+    place: Path
+    name: str
+    options: tuple[str, ...]
+    child: int = 0
+
+    def start(self, sojourn: Sojourn) -> None:
+        """Begin; its shell writes its pid."""
+        ready, go = self.place / f"{self.name}-ready", self.place / f"{self.name}-go"
+        script = f'psql -Atc "select 7"; echo $$ > {ready}; while [ ! -e {go} ]; do sleep 0.05; done'
+        words = ("run", "--task", "demo:run", "--grant", GRANT, *self.options, "--", "sh", "-c", script)
+        self.wrapper = sojourn.start(*words)
+        self.child = read_pid(ready)
+
+    def password(self) -> str:
+        """What the command finds in its pgpass; no character of it needs an escape there."""
+        pairs = Path(f"/proc/{self.child}/environ").read_text().split("\0")
+        told = dict(pair.partition("=")[::2] for pair in pairs)
+        return (Path(told["SOJOURN_DIR"]) / "pgpass").read_text().strip().rpartition(":")[2]
+
+    def started(self) -> list[int]:
+        """What the command has started and may have started meanwhile."""
+        every = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdecimal()]
+        return [pid for pid in every if _parent(pid) in (self.child, None)]
+
+    def finish(self) -> bytes:
+        """Let it go; all it wrote, and the wrapper, too."""
+        (self.place / f"{self.name}-go").touch()
+        said, complained = self.wrapper.communicate(timeout=40)
+        assert self.wrapper.returncode == 0 and "7" in said, complained
+        return (said + complained).encode()
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def _evidence(life: Life, session: LiveSession) -> None:
+    system = life.system
+    life.places["bundle"] = _bundle(system, session.id)
+    life.places["answer: sessions"] = system.operator.ask("GET", "/v1/sessions").body
+    life.places["answer: leases"] = system.operator.ask("GET", f"/v1/sessions/{session.id}/leases").body
+    life.places["answer: targets"] = system.operator.ask("GET", "/v1/targets").body
+    life.places["answer: clients"] = system.operator.ask("GET", "/v1/clients").body
+
+
+def _bundle(system: System, session: str) -> bytes:
+    return system.operator.ask("GET", f"/v1/sessions/{session}/evidence").body
+
+
+def _public(life: Life) -> None:
+    for path in PUBLIC:
+        with urlopen(f"{life.system.issuer}{path}", timeout=10) as answer:
+            life.places[f"public: {path}"] = answer.read()
+
+
+def _server(life: Life) -> None:
+    """What lies on disk: the server's log, its store, and the log of the target."""
+    system = life.system
+    life.processes |= {
+        f"server {kind}": Path(f"/proc/{system.program.pid}/{kind}").read_bytes()
+        for kind in ("cmdline", "environ")
+    }
+    life.places["log: target"] = system.postgres.log_path.read_bytes()
+    if system.plan.store == "postgresql":
+        life.places["store: dump"] = _dump(system)
+    for path in (system.place / "state").rglob("*"):
+        # The keys and the link are where they belong: in files that only the operator reads.
+        if path.is_file() and path.parent.name != "keys" and path.name != "invitation":
+            life.places[f"store: {path.name}"] = path.read_bytes()
+    # Stopping writes, too; and the log is whole only then.
+    system.program.stop()
+    life.places["log: server"] = system.program.log.read_bytes()
+
+
+def _dump(system: System) -> bytes:
+    database = urlsplit((system.place / "dsn").read_text().strip()).path[1:]
+    done = subprocess.run(
+        [str(BINARIES / "pg_dump"), "-h", "127.0.0.1", "-p", str(system.postgres.port), "-U", ROOT_USER]
+        + ["--inserts", database],
+        env={**os.environ, "PGPASSWORD": system.postgres.password},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
