@@ -34,9 +34,12 @@ def killed_at(grave: Grave, phase: str, number: int) -> Answer:
 def counted(grave: Grave, phase: str) -> list[str]:
     """The effects of one life that is not killed."""
     grave.require_tracing()
-    calls: list[str] = grave.ask("live", phase=phase, kill=None)["calls"]
-    grave.judge(f"{phase} without a kill")
-    return calls
+    while True:
+        life = grave.ask("live", phase=phase, kill=None)
+        grave.judge(f"{phase} without a kill; it said {life['words']}")
+        if not life["words"][-1].startswith("refused"):
+            calls: list[str] = life["calls"]
+            return calls
 
 
 def surely_killed_at(grave: Grave, phase: str, number: int) -> Answer:

@@ -28,7 +28,8 @@ from sojourn.config import Settings
 from sojourn.core.change import Change
 from sojourn.core.charter import Charter, Renewals, apply
 from sojourn.core.client import Role
-from sojourn.core.errors import SojournError
+from sojourn.core.ending import Reason
+from sojourn.core.errors import Refused, SojournError, TargetError
 from sojourn.core.ids import CHARTER, CharterId, OwnerId, from_uuid
 from sojourn.core.scope import Grants, TargetGrant
 from sojourn.core.secret import Secret
@@ -141,10 +142,6 @@ class Plant:
         opening = await self.verbs.open_session(asked)
         return await self.verbs.activate(opening.session)
 
-    async def complete(self, session: Session) -> None:
-        """End a session at the word of its workload."""
-        await self.verbs.complete(session.id, session.key)
-
     async def ended(self, session: Session) -> bool:
         """Whether nothing is left of it."""
         found = await self.sql.session(session.id)
@@ -200,14 +197,13 @@ async def live(place: Place, phase: str, gate: Gate) -> None:
     if phase == "issue":
         gate.wait()
         plant.deployment.start()
-        activation = await plant.open()
-        gate.say(f"active {activation.session.id}")
+        await _opened(plant, gate)
         os._exit(0)
-    activation = await plant.open()
+    while (activation := await _opened(plant, gate)) is None:
+        pass
     await plant.use(activation)
     gate.wait()
-    await plant.complete(activation.session)
-    gate.say(f"leaving {activation.session.id}")
+    await _completed(plant, activation, gate)
     plant.deployment.start()
     await until_async(lambda: plant.ended(activation.session), within_s=20)
     os._exit(0)
@@ -220,13 +216,29 @@ async def load(place: Place, gate: Gate) -> None:
 
     async def again_and_again() -> None:
         while True:
-            activation = await plant.open()
-            gate.say(f"active {activation.session.id}")
-            await plant.complete(activation.session)
-            gate.say(f"leaving {activation.session.id}")
+            if activation := await _opened(plant, gate):
+                await _completed(plant, activation, gate)
 
     gate.say("gate")
     await asyncio.gather(*(again_and_again() for _ in range(IN_FLIGHT)))
+
+
+async def _opened(plant: Plant, gate: Gate) -> Activation | None:
+    """An active session; None when a busy machine missed one of the short deadlines."""
+    try:
+        activation = await plant.open()
+    except (Refused, TargetError) as error:
+        gate.say(f"refused {error.code}")
+        return None
+    gate.say(f"active {activation.session.id}")
+    return activation
+
+
+async def _completed(plant: Plant, activation: Activation, gate: Gate) -> None:
+    """Said only of a session that this call ended: an earlier cause would have been kept."""
+    ending = await plant.verbs.complete(activation.session.id, activation.session.key)
+    if ending.cause is not None and ending.cause.reason is Reason.COMPLETED:
+        gate.say(f"leaving {activation.session.id}")
 
 
 async def bear_broken_disk(place: Place, gate: Gate) -> None:
