@@ -34,7 +34,8 @@ def publish(name: str, title: str, body: str) -> None:
     ahead = f", run at niceness {nice} beside other work" if nice else ""
     page = (
         f"# {title}\n\n{body}\n\n"
-        f"- measured: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit `{_commit()}`, command `{command}`{ahead}\n"
+        f"- measured: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit `{_commit()}`, "
+        f"command `{command}`{ahead}\n"
         f"- machine: {os.cpu_count()} cores, {_cpu()}, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}\n"
         f"- load average (1 and 5 minutes) at the end: {os.getloadavg()[0]:.1f}, {os.getloadavg()[1]:.1f}; "
