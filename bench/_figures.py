@@ -30,9 +30,12 @@ def publish(name: str, title: str, body: str) -> None:
     """Print a page of results, and write it to `bench/results/NAME.md`."""
     # Relative to the project: where it lies on this machine is nobody's figure.
     command = " ".join(("python", f"bench/{name}.py", *sys.argv[1:]))
+    nice = os.nice(0)
+    ahead = f", run at niceness {nice} beside other work" if nice else ""
     page = (
         f"# {title}\n\n{body}\n\n"
-        f"- measured: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit `{_commit()}`, command `{command}`\n"
+        f"- measured: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit `{_commit()}`, "
+        f"command `{command}`{ahead}\n"
         f"- machine: {os.cpu_count()} cores, {_cpu()}, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}\n"
         f"- load average (1 and 5 minutes) at the end: {os.getloadavg()[0]:.1f}, {os.getloadavg()[1]:.1f}; "
