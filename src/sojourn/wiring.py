@@ -136,10 +136,10 @@ class Deployment:
         holder = f"{settings.deployment}:{os.getpid()}:{self.entropy.token(6)}"
         return Worker(
             ReapLeases(store, clock, self._providers, settings, holder=holder),
-            SweepDeadlines(store, clock, self._end, self._suspend, clock.now(), beats=self._beats),
+            SweepDeadlines(store, clock, self._end, self._suspend, started_at=clock.now(), beats=self._beats),
             AnnounceRevocations(store, self.bell),
             SealJournal(store, clock, self._keys.notes, self._keys.notes.name),
-            clock,
+            clock=clock,
             store=store,
             wake=self._wake,
             sweep_every_s=settings.sweep_every.total_seconds(),
@@ -168,20 +168,31 @@ class Deployment:
         mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         return Verbs(
-            open_session=OpenSession(store, clock, entropy, self._attestors, settings),
-            activate=ActivateSession(store, clock, entropy, providers, mint, end, settings),
+            open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
+            activate=ActivateSession(
+                store, clock, entropy, providers=providers, tokens=mint, end=end, settings=settings
+            ),
             beat=BeatSession(store, clock, mint, self._beats),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
             suspend=self._suspend,
-            resume=ResumeSession(store, clock, entropy, self._attestors, providers, mint, end, settings),
+            resume=ResumeSession(
+                store,
+                clock,
+                entropy,
+                attestors=self._attestors,
+                providers=providers,
+                tokens=mint,
+                end=end,
+                settings=settings,
+            ),
             end=end,
             login=register.login,
             register_client=register,
             remove_client=RemoveClient(store, clock, end),
             apply_charter=ApplyCharter(store, clock, entropy),
-            add_target=AddTarget(store, clock, entropy, self._keys.sealer, providers.make),
+            add_target=AddTarget(store, clock, entropy, self._keys.sealer, make=providers.make),
             preflight_target=PreflightTarget(store, clock, providers, settings),
             drain_target=DrainTarget(store, clock),
             remove_target=RemoveTarget(store, clock),

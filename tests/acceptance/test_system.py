@@ -37,3 +37,11 @@ def test_a_session_outlives_the_process_that_opened_it(system: System) -> None:
     assert system.look(live.id).state == "active"
     system.end(live.id)
     assert system.look(live.id, until_ended_s=20).state == "ended" and system.roles() == []
+
+
+def test_a_server_asked_to_stop_ends_in_order(system: System) -> None:
+    system.program.stop()
+    code = system.program.exit_code
+    system.start()
+
+    assert code == 0, system.program.words()

@@ -1,3 +1,5 @@
+"""Keys in files: made once, refused when others could read or replace them."""
+
 from __future__ import annotations
 
 import base64

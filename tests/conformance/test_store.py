@@ -27,7 +27,7 @@ from sojourn.core.errors import Conflict, Refused
 from sojourn.core.record import RowKind
 from sojourn.core.session import Session, State
 from sojourn.core.window import Window
-from sojourn.ports.store import Head, Mark, SessionFilter
+from sojourn.ports.store import Head, SessionFilter
 from tests.rig.store import (
     SECOND,
     START,
@@ -38,19 +38,12 @@ from tests.rig.store import (
     a_session,
     a_target,
     an_errand_id,
+    opened,
 )
 
 pytestmark = pytest.mark.anyio
 
 KILLED = Cause(Reason.KILLED, "ops", "")
-
-
-async def opened(store: SqlStore, number: int = 1) -> Session:
-    """A session that is approved and stored."""
-    step = session.request(a_session(number))
-    step = step.then(session.approve(step.row, "charter", START))
-    await store.commit(Change(steps=(step,)))
-    return step.row
 
 
 def revocation(name: str, *, keep_s: int = 60, generation: int | None = None) -> Revocation:
@@ -343,93 +336,6 @@ async def test_a_sealed_secret_is_replaced_whole(store: SqlStore) -> None:
     await store.commit(Change(sealed=(Sealed("admin", b"\xfftwo"),)))
 
     assert await store.sealed("admin") == b"\xfftwo"
-
-
-# -- errands -----------------------------------------------------------------------------
-
-
-async def test_an_errand_is_held_by_one_until_its_hold_expires(store: SqlStore) -> None:
-    held = await opened(store)
-    await store.commit(Change(errands=(errand(1, held), errand(2, held, due_s=5), errand(3, held, due_s=-5))))
-
-    first = await store.claim("one", START, hold=10 * SECOND, limit=5)
-    none = await store.claim("two", START, hold=10 * SECOND, limit=5)
-    again = await store.claim("two", START + 10 * SECOND, hold=10 * SECOND, limit=1)
-
-    assert [(e.id, e.attempts) for e in first] == [(an_errand_id(3), 1), (an_errand_id(1), 1)]
-    assert none == []
-    assert [(e.id, e.attempts) for e in again] == [(an_errand_id(3), 2)]
-
-
-async def test_an_errand_is_given_back_by_its_holder_only(store: SqlStore) -> None:
-    held = await opened(store)
-    await store.commit(Change(errands=(errand(1, held),)))
-    await store.claim("one", START, hold=SECOND, limit=1)
-    await store.claim("two", START + SECOND, hold=SECOND, limit=1)
-
-    assert not await store.postpone(an_errand_id(1), "one", START, "late")
-    assert await store.postpone(an_errand_id(1), "two", START + 9 * SECOND, "refused")
-    assert await store.next_errand_at() == START + 9 * SECOND
-    assert await store.claim("one", START + 8 * SECOND, hold=SECOND, limit=1) == []
-
-
-async def test_an_errand_that_is_done_is_gone(store: SqlStore) -> None:
-    held = await opened(store)
-    await store.commit(Change(errands=(errand(1, held), errand(2, held))))
-
-    await store.commit(Change(done=(an_errand_id(1),)))
-
-    assert [e.id for e in await store.claim("one", START, hold=SECOND, limit=5)] == [an_errand_id(2)]
-
-
-async def test_errands_of_a_resting_target_are_skipped(store: SqlStore) -> None:
-    held = await opened(store)
-    await store.commit(Change(errands=(errand(1, held),)))
-
-    assert await store.claim("one", START, hold=SECOND, limit=5, without=[a_target().id]) == []
-    assert len(await store.claim("one", START, hold=SECOND, limit=5, without=[a_target(2).id])) == 1
-
-
-# -- feed, journal, seal -------------------------------------------------------------------
-
-
-async def test_the_feed_answers_what_came_after_the_mark(store: SqlStore) -> None:
-    await store.commit(Change(revocations=(revocation("ses_a"), revocation("ses_b", generation=3))))
-    await store.commit(Change(revocations=(revocation("ses_c"),)))
-
-    page = await store.feed(Mark(1, 1), limit=1)
-    rest = await store.feed(page.mark, limit=5)
-
-    assert [(e.n, e.id, e.min_generation) for e in page.entries] == [(2, "ses_b", 3)]
-    assert (page.mark, page.snapshot) == (Mark(1, 2), False)
-    assert [e.n for e in rest.entries] == [3]
-    assert await store.feed(rest.mark, limit=5) == replace(rest, entries=())
-
-
-async def test_a_mark_that_cannot_be_followed_gets_a_snapshot(store: SqlStore) -> None:
-    await store.commit(
-        Change(revocations=(revocation("ses_a", keep_s=1), revocation("ses_b"), revocation("ses_c")))
-    )
-    await store.forget_expired(START + SECOND)
-
-    for mark in (None, Mark(0, 3), Mark(2, 1), Mark(1, 0), Mark(1, 99)):
-        page = await store.feed(mark, limit=1)
-        assert page.snapshot, mark
-        assert [e.id for e in page.entries] == ["ses_b", "ses_c"]
-        assert page.mark == Mark(1, 3)
-    assert not (await store.feed(Mark(1, 1), limit=5)).snapshot
-
-
-async def test_a_checkpoint_never_goes_back(store: SqlStore) -> None:
-    await store.seal(2, {(0, 0): b"a" * 64}, "note of 2")
-    await store.seal(3, {(0, 0): b"a" * 96, (1, 0): b"b" * 32}, "note of 3")
-
-    for size in (2, 3):
-        with pytest.raises(Conflict):
-            await store.seal(size, {(0, 0): b"x"}, "note")
-
-    assert await store.checkpoint() == (3, "note of 3")
-    assert await store.tiles([(0, 0), (1, 0), (7, 7)]) == {(0, 0): b"a" * 96, (1, 0): b"b" * 32}
 
 
 async def test_a_restart_keeps_everything(place: Place) -> None:

@@ -22,9 +22,8 @@ from sojourn.core import lease, session
 from sojourn.core.change import Change, Once, Revocation, RevocationKind
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, Refused, SojournError, Unavailable
-from sojourn.core.session import Session
 from sojourn.ports.store import Head, Mark
-from tests.rig.store import SECOND, START, Place, a_lease, a_session
+from tests.rig.store import SECOND, START, Place, a_lease, a_session, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -58,14 +57,6 @@ def watched(store: SqlStore) -> Counting:
     counting = Counting(store._database)
     store._database = counting
     return counting
-
-
-async def opened(store: SqlStore, number: int = 1) -> Session:
-    """A session that is approved and stored."""
-    step = session.request(a_session(number))
-    step = step.then(session.approve(step.row, "charter", START))
-    await store.commit(Change(steps=(step,)))
-    return step.row
 
 
 def an_open(number: int) -> Change:

@@ -1,3 +1,5 @@
+"""What a DPoP proof must say, by the vectors and the list of refusals of RFC 9449."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

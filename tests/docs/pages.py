@@ -49,6 +49,13 @@ def _command(line: str) -> tuple[str, int]:
     return (line[: stated.start()], int(stated[1])) if stated else (line, 0)
 
 
+def linked(page: Path) -> set[Path]:
+    """The files that a page links to."""
+    prose = _FENCE.sub("", page.read_text("utf-8"))
+    paths = (target.partition("#")[0] for target in _LINK.findall(prose))
+    return {there for path in paths if path and (there := (page.parent / path).resolve()).is_file()}
+
+
 def broken_links(page: Path, root: Path = ROOT) -> Iterator[str]:
     """Relative links, and files named in backticks, that lead nowhere."""
     prose = _FENCE.sub("", page.read_text("utf-8"))

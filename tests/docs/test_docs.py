@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.architecture.tree import ROOT
-from tests.docs.pages import blocks, broken_links, pages
+from tests.docs.pages import blocks, broken_links, linked, pages
 
 RUNNABLE = [
     pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
@@ -49,6 +49,18 @@ def test_a_shown_command_runs(block: list[tuple[str, int]], tmp_path: Path) -> N
 
 def test_no_link_is_broken() -> None:
     assert [fault for page in pages() for fault in broken_links(page)] == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached = {ROOT / "README.md"}
+    waiting = list(reached)
+    while waiting:
+        page = waiting.pop()
+        fresh = {p for p in linked(page) if p.suffix == ".md"} - reached
+        reached |= fresh
+        waiting += fresh
+
+    assert {str(p.relative_to(ROOT)) for p in pages() if p not in reached} == set()
 
 
 def missing_tests(text: str, root: Path) -> list[str]:

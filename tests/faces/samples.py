@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sojourn.core.charter import Charter, Renewals
@@ -22,10 +24,13 @@ from sojourn.core.ids import (
 )
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.scope import AudienceGrant, Grants, TargetGrant
+from sojourn.core.secret import Secret
 from sojourn.core.session import BeatRule, Session, State, Task
 from sojourn.core.target import Target, TargetState
 from sojourn.core.window import Window
 from sojourn.jose import VerifyKey
+from sojourn.ports.provider import Found
+from sojourn.ports.store import Mark
 
 ISSUER = "http://127.0.0.1:8787"
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -105,3 +110,47 @@ def a_charter(name: str) -> Charter:
 def a_target(name: str) -> Target:
     made = TargetId(new_id(TARGET))
     return Target(made, 1, TargetState.UNTRIED, name, "postgresql", {}, {}, "A", START)
+
+
+@dataclass(frozen=True)
+class Token:
+    audience: str
+    jwt: str
+    expires_at: datetime
+    scope: str
+
+
+@dataclass(frozen=True)
+class Credential:
+    grant: str
+    target: str
+    provider: str
+    connection: Mapping[str, str]
+    secret: Secret
+
+
+@dataclass(frozen=True)
+class Opening:
+    session: Session
+    repeated: bool
+
+
+@dataclass(frozen=True)
+class Beat:
+    session: Session
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True)
+class Activation:
+    session: Session
+    tokens: tuple[Token, ...]
+    credentials: tuple[Credential, ...]
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    unknown: tuple[Found, ...]
+    missing: tuple[str, ...]
+    known: int

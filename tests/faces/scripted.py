@@ -27,7 +27,20 @@ from sojourn.jose import Es256Key, VerifyKey, peek_client, verify_client_asserti
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check, Found
 from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
-from tests.faces.samples import ISSUER, START, a_charter, a_client, a_session, a_target
+from tests.faces.samples import (
+    ISSUER,
+    START,
+    Activation,
+    Beat,
+    Credential,
+    Opening,
+    Reconciliation,
+    Token,
+    a_charter,
+    a_client,
+    a_session,
+    a_target,
+)
 
 
 class SetClock:
@@ -82,50 +95,6 @@ class QuietBell:
 
     async def wait_beyond(self, n: int, timeout_s: float) -> None:
         self.waited.append((n, timeout_s))
-
-
-@dataclass(frozen=True)
-class Token:
-    audience: str
-    jwt: str
-    expires_at: datetime
-    scope: str
-
-
-@dataclass(frozen=True)
-class Credential:
-    grant: str
-    target: str
-    provider: str
-    connection: Mapping[str, str]
-    secret: Secret
-
-
-@dataclass(frozen=True)
-class Opening:
-    session: Session
-    repeated: bool
-
-
-@dataclass(frozen=True)
-class Beat:
-    session: Session
-    tokens: tuple[Token, ...]
-
-
-@dataclass(frozen=True)
-class Activation:
-    session: Session
-    tokens: tuple[Token, ...]
-    credentials: tuple[Credential, ...]
-    mark: Mark
-
-
-@dataclass(frozen=True)
-class Reconciliation:
-    unknown: tuple[Found, ...]
-    missing: tuple[str, ...]
-    known: int
 
 
 @dataclass

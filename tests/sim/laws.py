@@ -69,10 +69,21 @@ class Laws:
         self._replayed: dict[tuple[RowKind, str], Row] = {}
         self._feed_n = 0
         self._revoked: dict[str, list[tuple[int | None, datetime]]] = {}
+        self.broken: list[LawBroken] = []
         self.seen: set[str] = set()  # what was reached, so that a law never holds for want of cases
 
     def after_commit(self, change: Change) -> None:
-        """Every law that must hold in between."""
+        """Every law that must hold in between; what is broken is told when all is quiet, too.
+
+        The commit may be that of a task whose errors nobody reads.
+        """
+        try:
+            self._check(change)
+        except LawBroken as error:
+            self.broken.append(error)
+            raise
+
+    def _check(self, change: Change) -> None:
         self._replay(change)
         self._number(change)
         touched = {fact.session for step in change.steps for fact in step.facts if fact.session}
@@ -158,6 +169,8 @@ class Laws:
 
     def when_quiet(self) -> None:
         """Every law that must hold once faults are healed and the errands are done."""
+        if self.broken:
+            raise self.broken[0]
         for session in self._store.all_sessions():
             _law(session.state is State.ENDED, f"session {session.id} is stuck in {session.state}")
             self._family_is_whole(session.id)

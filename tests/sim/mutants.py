@@ -27,9 +27,17 @@ _LATER_THAN_ANY_FENCE: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 class _CredulousReaping(Reaping):
     async def _record_absence(
-        self, errand: Errand, seen: Observation, observed_from: datetime
+        self, errand: Errand, known: Lease, seen: Observation, observed_from: datetime
     ) -> Later | None:
-        return await super()._record_absence(errand, seen, _LATER_THAN_ANY_FENCE)
+        return await super()._record_absence(errand, known, seen, _LATER_THAN_ANY_FENCE)
+
+
+class _HindsightReaping(Reaping):
+    async def _record_absence(
+        self, errand: Errand, known: Lease, seen: Observation, observed_from: datetime
+    ) -> Later | None:
+        settled_since = await self._store.lease(errand.lease)
+        return await super()._record_absence(errand, settled_since or known, seen, observed_from)
 
 
 class _ForgetfulReaping(Reaping):
@@ -43,6 +51,14 @@ class CredulousReaper(World):
     def break_reaper(self, reap: ReapLeases) -> None:
         reaping = reap._reaping
         reap._reaping = _CredulousReaping(reaping._store, reaping._clock, reaping._providers)
+
+
+class HindsightReaper(World):
+    """Judges what it saw by what became known after it looked."""
+
+    def break_reaper(self, reap: ReapLeases) -> None:
+        reaping = reap._reaping
+        reap._reaping = _HindsightReaping(reaping._store, reaping._clock, reaping._providers)
 
 
 class ForgetfulReaper(World):
@@ -119,6 +135,7 @@ class CarelessEnd(World):
 
 MUTANTS: Final = {
     "credulous_reaper": (CredulousReaper, "late_create"),
+    "hindsight_reaper": (HindsightReaper, "late_create"),
     "forgetful_reaper": (ForgetfulReaper, "late_create"),
     "broken_fence": (BrokenFence, "late_create"),
     "hasty_end": (HastyEnd, "lost_answers"),

@@ -12,7 +12,7 @@ from sojourn.core.errors import SojournError
 from sojourn.core.ids import SessionId
 from sojourn.core.session import BeatRule, State
 from sojourn.ports.attestor import Evidence
-from tests.sim.world import KEY, Process, World, living
+from tests.sim.world import KEY, Node, World, living
 
 Scenario = Callable[[World], Awaitable[None]]
 
@@ -28,7 +28,7 @@ async def _try(work: Awaitable[Any]) -> Any:
         return None
 
 
-async def _kill_all(world: World, process: Process) -> None:
+async def _kill_all(world: World, process: Node) -> None:
     for session in world.store.all_sessions():
         await _try(process.end(session.id, KILL))
 
@@ -36,7 +36,7 @@ async def _kill_all(world: World, process: Process) -> None:
 async def open_and_complete(world: World) -> None:
     """The ordinary life, several at once, with a little trouble."""
     world.call_fails = world.rng.choice([0.0, 0.1])
-    process = world.process()
+    process = world.start()
 
     async def one() -> None:
         opened = await _try(world.open(process))
@@ -50,7 +50,7 @@ async def open_and_complete(world: World) -> None:
 
 async def kill_while_opening(world: World) -> None:
     """An operator ends sessions at any moment of their activation."""
-    process = world.process()
+    process = world.start()
     world.call_fails = world.rng.choice([0.0, 0.2])
     opening = process.spawn(_try(world.open(process)))
     for _ in range(4):
@@ -62,7 +62,7 @@ async def kill_while_opening(world: World) -> None:
 
 async def crash_anywhere(world: World) -> None:
     """A process dies at any await; another takes over."""
-    first = world.process()
+    first = world.start()
     world.call_fails = world.rng.choice([0.0, 0.3])
     first.spawn(_try(world.open(first)))
     first.spawn(_try(world.open(first, "db")))
@@ -72,12 +72,12 @@ async def crash_anywhere(world: World) -> None:
         await world.pause(0.05)
     first.crash()
     await world.pause(1)
-    world.process()
+    world.start()
 
 
 async def cancelled_anywhere(world: World) -> None:
     """A caller hangs up at any await of its activation."""
-    process = world.process()
+    process = world.start()
     world.call_fails = world.rng.choice([0.0, 0.2])
     opening = process.spawn(_try(world.open(process)))
     await world.pause(0.06)
@@ -89,7 +89,7 @@ async def cancelled_anywhere(world: World) -> None:
 async def lost_answers(world: World) -> None:
     """Half of everything fails, with and without effect, at the targets and in the store."""
     world.call_fails, world.store_fails = 0.5, 0.1
-    process = world.process()
+    process = world.start()
     for _ in range(3):
         opened = await _try(world.open(process, seconds=15))
         await world.pause(2)
@@ -100,7 +100,7 @@ async def lost_answers(world: World) -> None:
 async def late_create(world: World) -> None:
     """Every issue is held back and lands late, or is refused as too late."""
     world.call_fails = 0.9
-    process = world.process()
+    process = world.start()
     tasks = [process.spawn(_try(world.open(process, "db"))) for _ in range(3)]
     await world.pause(1)
     world.call_fails = world.rng.choice([0.0, 0.5])
@@ -110,7 +110,7 @@ async def late_create(world: World) -> None:
 
 async def suspend_and_resume(world: World) -> None:
     """Freezing, thawing and killing overtake each other."""
-    process = world.process()
+    process = world.start()
     opened = await _try(world.open(process, seconds=60))
     if opened is None:
         return
@@ -137,7 +137,7 @@ async def suspend_and_resume(world: World) -> None:
 
 async def narrow_and_kill(world: World) -> None:
     """Grants are dropped while the session is ended and its leases are reaped."""
-    process = world.process()
+    process = world.start()
     world.call_fails = world.rng.choice([0.0, 0.2])
     opened = await _try(world.open(process))
     if opened is None:
@@ -162,7 +162,7 @@ async def kill_at_the_last_lease(world: World) -> None:
     """The end of a session begins just as the last of its leases is found gone."""
     for target in world.targets.values():
         target.latency_s = lambda: 0.0  # everything happens in one instant, in any order
-    process = world.process()
+    process = world.start()
     opened = await _try(world.open(process, "db"))
     if opened is None:
         return
@@ -174,7 +174,7 @@ async def kill_at_the_last_lease(world: World) -> None:
 
 async def two_workers(world: World) -> None:
     """Two processes do the same work on the same sessions."""
-    one, other = world.process(), world.process()
+    one, other = world.start(), world.start()
     world.call_fails = world.rng.choice([0.0, 0.3])
     await asyncio.gather(*(_try(world.open(process)) for process in (one, other, one)))
     await asyncio.gather(_kill_all(world, one), _kill_all(world, other))
@@ -186,7 +186,7 @@ async def two_workers(world: World) -> None:
 async def target_down(world: World) -> None:
     """One target is dead for ten minutes; the other must not notice."""
     world.sweep_every_s = 20
-    process = world.process()
+    process = world.start()
     opened = await _try(world.open(process, "db"))
     other = await _try(world.open(process, "post"))
     world.targets["shop"].down = True
@@ -211,7 +211,7 @@ async def target_down(world: World) -> None:
 
 async def missed_beats(world: World) -> None:
     """Workloads fall silent; servers restart meanwhile; some charters suspend first."""
-    process = world.process()
+    process = world.start()
     opened = await _try(world.open(process, seconds=100))
     if opened is None:
         return
@@ -222,7 +222,7 @@ async def missed_beats(world: World) -> None:
     if world.rng.random() < 0.5:
         process.crash()
         await world.clock.sleep(20)
-        process = world.process()
+        process = world.start()
         await world.clock.sleep(1.5)
         after = await world.store.session(session)
         assert after is not None and after.state is State.ACTIVE, "silence while nobody listened is forgiven"
@@ -233,7 +233,7 @@ async def missed_beats(world: World) -> None:
 
 async def renew_and_kill(world: World) -> None:
     """Renewals race with kills, narrowing and the end of the window."""
-    process = world.process()
+    process = world.start()
     opened = await _try(world.open(process, seconds=3))
     if opened is None:
         return
@@ -261,7 +261,7 @@ async def restart_storm(world: World) -> None:
     world.call_fails = world.rng.choice([0.0, 0.3])
     world.store_fails = world.rng.choice([0.0, 0.05])
     for _ in range(5):
-        process = world.process()
+        process = world.start()
         process.spawn(_try(world.open(process)))
         await world.pause(0.3)
         for session in living(world):
@@ -273,7 +273,7 @@ async def restart_storm(world: World) -> None:
 
 async def owned_objects(world: World) -> None:
     """A credential comes to own something, and cannot be removed until it is tidied up."""
-    process = world.process()
+    process = world.start()
     opened = await _try(world.open(process, "db"))
     for account in world.targets["shop"].accounts.values():
         account.owns = True

@@ -66,7 +66,7 @@ class QuietBell:
 class GateStore:
     """The store as one process sees it."""
 
-    def __init__(self, world: World, process: Process) -> None:
+    def __init__(self, world: World, process: Node) -> None:
         self._world = world
         self._process = process
 
@@ -96,7 +96,7 @@ class GateStore:
 class GateProvider:
     """A provider as one process sees it; what is on the wire outlives the process."""
 
-    def __init__(self, world: World, process: Process, target: FakeTarget) -> None:
+    def __init__(self, world: World, process: Node, target: FakeTarget) -> None:
         self._world = world
         self._process = process
         self._target = target
@@ -134,7 +134,7 @@ class Vouch:
         return Attestation(self._client)
 
 
-class Process:
+class Node:
     """One process of ours: the services over its own gates, and its tasks."""
 
     def __init__(self, world: World, name: str) -> None:
@@ -152,16 +152,29 @@ class Process:
         mint = MintTokens(world.signer, clock, entropy, settings.issuer)
         self.beats = BeatBook(store)
         self.end = world.make_end(store)
-        self.open = OpenSession(store, clock, entropy, attestors, settings)
-        self.activate = ActivateSession(store, clock, entropy, providers, mint, self.end, settings)
+        self.open = OpenSession(store, clock, entropy, attestors, settings=settings)
+        self.activate = ActivateSession(
+            store, clock, entropy, providers=providers, tokens=mint, end=self.end, settings=settings
+        )
         self.beat = BeatSession(store, clock, mint, self.beats)
         self.narrow = NarrowSession(store, clock, entropy, settings)
         self.suspend = SuspendSession(store, clock, entropy, settings)
-        self.resume = ResumeSession(store, clock, entropy, attestors, providers, mint, self.end, settings)
+        self.resume = ResumeSession(
+            store,
+            clock,
+            entropy,
+            attestors=attestors,
+            providers=providers,
+            tokens=mint,
+            end=self.end,
+            settings=settings,
+        )
         self.complete = CompleteSession(store, self.end)
         self.reap = ReapLeases(store, clock, providers, settings, holder=name, look_every_s=5.0)
         world.break_reaper(self.reap)
-        self.sweep = SweepDeadlines(store, clock, self.end, self.suspend, clock.now(), beats=self.beats)
+        self.sweep = SweepDeadlines(
+            store, clock, self.end, self.suspend, started_at=clock.now(), beats=self.beats
+        )
         self.announce = AnnounceRevocations(store, QuietBell())
 
     def require_alive(self) -> None:
@@ -229,7 +242,7 @@ class World:
         self.signer = RecordingSigner()
         self.laws = Laws(self.store, self.targets, self.signer, self.clock)
         self.store.watches.append(self.laws.after_commit)
-        self.processes: list[Process] = []
+        self.processes: list[Node] = []
         self.now = self.clock
 
     def _target(self) -> FakeTarget:
@@ -289,9 +302,9 @@ class World:
             step = add(target)
             await self.store.commit(Change(steps=(step.then(preflighted(step.row, passed=True, now=now)),)))
 
-    def process(self, *, worker: bool = True) -> Process:
+    def start(self, *, worker: bool = True) -> Node:
         """Start a process."""
-        process = Process(self, f"p{len(self.processes)}")
+        process = Node(self, f"p{len(self.processes)}")
         self.processes.append(process)
         if worker:
             process.start_worker()
@@ -303,7 +316,7 @@ class World:
         duration = timedelta(seconds=seconds) if seconds is not None else None
         return OpenRequest(Evidence("test", ""), Task("demo", "1"), grants, duration, {}, KEY)
 
-    async def open(self, process: Process, *grants: str, seconds: float | None = None) -> Activation:
+    async def open(self, process: Node, *grants: str, seconds: float | None = None) -> Activation:
         """Open and activate, and connect with what was given."""
         opening = await process.open(self.ask(*grants, seconds=seconds))
         activation = await process.activate(opening.session)
@@ -334,7 +347,7 @@ class World:
             for account in target.accounts.values():
                 account.owns = False
         if not any(not process.dead and process.tasks for process in self.processes):
-            self.process()
+            self.start()
         deadline = self.clock.monotonic() + within_s
         while self.clock.monotonic() < deadline and not self.is_quiet():
             await self.clock.sleep(1.0)

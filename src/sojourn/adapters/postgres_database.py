@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 # Writes share one or two of them; the rest read. A node needs no more of the server.
 CONNECTIONS: Final = 8
+WRITE_TRIES: Final = 3
 _SESSION: Final = {
     "application_name": "sojourn",
     "idle_in_transaction_session_timeout": "1000",  # what a stalled node can hold up
@@ -31,6 +32,10 @@ _SESSION: Final = {
     "timezone": "UTC",
 }
 _DURABLE: Final = {"fsync": {"on"}, "synchronous_commit": {"on", "remote_apply"}}
+
+
+class _LostBeforeCommit(Unavailable):
+    """The connection broke while nothing had been committed."""
 
 
 class PostgresDatabase:
@@ -71,8 +76,28 @@ class PostgresDatabase:
             return await connection.run_sync(work)
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
-        async with self._engine.begin() as connection:
-            return await connection.run_sync(work)
+        """Run `work` in a transaction; again if the connection was lost before COMMIT was sent.
+
+        A transaction that was never told to commit did not land, so running `work` anew is
+        safe; the server ends one that sat idle for too long while this machine was busy.
+        """
+        for _ in range(WRITE_TRIES - 1):
+            try:
+                return await self._write_once(work)
+            except _LostBeforeCommit:
+                continue
+        return await self._write_once(work)
+
+    async def _write_once(self, work: Callable[[Connection], T]) -> T:
+        async with self._engine.connect() as connection:
+            transaction = await connection.begin()
+            try:
+                with own_errors():
+                    answer = await connection.run_sync(work)
+            except Unavailable as error:
+                raise _LostBeforeCommit(error.code, error.message) from error
+            await transaction.commit()
+            return answer
 
     async def close(self) -> None:
         """Close every connection."""

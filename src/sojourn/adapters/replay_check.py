@@ -24,11 +24,15 @@ Table = dict[str, Mapping[str, Any]]
 def differences(connection: Connection) -> list[str]:
     """What the journal and the tables do not agree on, one line each; empty when they agree.
 
+    A journal that is broken itself is all that is told: nothing can be rebuilt from it.
+
     Raises:
-        Invalid: code `bad_record` or `bad_journal`; the journal itself is broken.
+        Invalid: code `bad_record` or `bad_journal`; a fact with the right hash makes no sense.
     """
     found: list[str] = []
     facts = list(_facts(connection, found))
+    if found:
+        return found
     rows = replay(facts)
     counts: Counter[str] = Counter(fact.session for fact in facts if fact.session)
     for kind in RowKind:
@@ -51,6 +55,7 @@ def _facts(connection: Connection, found: list[str]) -> Iterator[Fact]:
             )
         if leaf_hash(leaf) != hashed:
             found.append(f"fact {index}: the stored hash is not the leaf's")
+            continue
         yield read_leaf(leaf)
 
 

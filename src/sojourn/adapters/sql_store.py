@@ -170,7 +170,9 @@ class SqlStore:
 
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
         """Give an errand back; false if `holder` no longer holds it."""
-        return await self._write(lambda connection: work.postpone(connection, errand, holder, run_at, error))
+        return await self._write(
+            lambda connection: work.postpone(connection, errand, holder, run_at=run_at, error=error)
+        )
 
     async def next_errand_at(self) -> datetime | None:
         """When the earliest errand that nobody holds is due."""

@@ -5,6 +5,7 @@ Callers bind and read ids and instants as the core knows them; what lies on disk
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -18,6 +19,13 @@ from sojourn.core.window import from_micros, to_micros
 
 # SQLite numbers rows and orders integers in one 64-bit type of this name.
 Count = BigInteger().with_variant(Integer(), "sqlite")
+
+
+Writer = Callable[[Any], Any]
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 # A batch binds each of its ids several times.
@@ -34,13 +42,15 @@ class Identifier(TypeDecorator[str]):
         super().__init__()
         self.prefix = prefix
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> UUID | None:
-        """Text to UUID; text of another kind is refused."""
-        return None if value is None else _to_uuid(self.prefix, value)
+    def bind_processor(self, dialect: Dialect) -> Writer:
+        """Text to UUID, then as the dialect wants it; text of another kind is refused."""
+        write, prefix = self.impl_instance.bind_processor(dialect) or _same, self.prefix
+        return lambda value: None if value is None else write(_to_uuid(prefix, value))
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> str | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Writer:
         """UUID to text."""
-        return None if value is None else from_uuid(self.prefix, cast("UUID", value))
+        read, prefix = self.impl_instance.result_processor(dialect, coltype) or _same, self.prefix
+        return lambda value: None if value is None else from_uuid(prefix, cast("UUID", read(value)))
 
 
 class Instant(TypeDecorator[datetime]):
@@ -49,10 +59,10 @@ class Instant(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+    def bind_processor(self, dialect: Dialect) -> Writer:
         """Instant to microseconds."""
-        return None if value is None else to_micros(value)
+        return lambda value: None if value is None else to_micros(value)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Writer:
         """Microseconds to instant."""
-        return None if value is None else from_micros(cast("int", value))
+        return lambda value: None if value is None else from_micros(value)

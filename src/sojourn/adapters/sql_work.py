@@ -56,7 +56,7 @@ def claim(
     ]
 
 
-def postpone(connection: Connection, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
+def postpone(connection: Connection, errand: ErrandId, holder: str, *, run_at: datetime, error: str) -> bool:
     """Give an errand back; nothing happens, and false is said, if `holder` no longer holds it."""
     given = (
         update(_ERRAND)

@@ -50,24 +50,31 @@ def land(connection: Connection, changes: Sequence[Change], *, epoch: int) -> li
         Unavailable: code `fenced`; another epoch has begun, and nothing was written.
     """
     outcomes: list[Outcome] = [Later.POSTPONED] * len(changes)
-    taken = [_Candidate(at, changes[at], []) for at, free in enumerate(thin(changes)) if free]
+    # What costs time is done before the first statement: no lock is held meanwhile.
+    taken = [
+        fit for at, free in enumerate(thin(changes)) if free and (fit := _told(at, changes[at], outcomes))
+    ]
     stored = look(connection, (candidate.change for candidate in taken))
-    sound = [fit for candidate in taken if (fit := _judged(candidate, stored, outcomes))]
+    sound = [candidate for candidate in taken if _holds(candidate, stored, outcomes)]
     batch = build(((candidate.change, candidate.bodies) for candidate in sound), stored.facts)
     for candidate, head in zip(sound, _write(connection, batch, epoch), strict=True):
         outcomes[candidate.at] = head
     return outcomes
 
 
-def _judged(candidate: _Candidate, stored: Stored, outcomes: list[Outcome]) -> _Candidate | None:
+def _told(at: int, change: Change, outcomes: list[Outcome]) -> _Candidate | None:
+    try:
+        return _Candidate(at, change, bodies_of(change))
+    except SojournError as error:
+        outcomes[at] = error
+        return None
+
+
+def _holds(candidate: _Candidate, stored: Stored, outcomes: list[Outcome]) -> bool:
     refusal = verdict(candidate.change, stored)
-    if refusal is None:
-        try:
-            return _Candidate(candidate.at, candidate.change, bodies_of(candidate.change))
-        except SojournError as error:
-            refusal = error
-    outcomes[candidate.at] = refusal
-    return None
+    if refusal is not None:
+        outcomes[candidate.at] = refusal
+    return refusal is None
 
 
 def _write(connection: Connection, batch: Batch, epoch: int) -> list[Head]:

@@ -19,7 +19,13 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from sojourn.adapters.sql_database import READ_DEADLINE, SNAPSHOT_DEADLINE, WRITE_DEADLINE, own_errors
+from sojourn.adapters.sql_database import (
+    READ_DEADLINE,
+    SNAPSHOT_DEADLINE,
+    WRITE_DEADLINE,
+    Broken,
+    own_errors,
+)
 from sojourn.core.errors import Refused, Unavailable
 
 T = TypeVar("T")
@@ -53,6 +59,7 @@ class SqliteDatabase:
             os.close(self._lock)
             raise
         self._reader = _engine(path, _READER, begin="BEGIN", size=READERS)
+        self._broken: Broken | None = None
         self._writing = ThreadPoolExecutor(1, "store-write")
         self._reading = ThreadPoolExecutor(READERS, "store-read")
 
@@ -65,8 +72,19 @@ class SqliteDatabase:
         return await _in_thread(self._reading, lambda: _once(self._reader, work), SNAPSHOT_DEADLINE)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in the writer thread and commit."""
-        return await _in_thread(self._writing, lambda: _once(self._writer, work), WRITE_DEADLINE)
+        """Run `work` in the writer thread and commit; after the disk failed once, never again."""
+        return await _in_thread(self._writing, lambda: self._write_once(work), WRITE_DEADLINE)
+
+    def _write_once(self, work: Callable[[Connection], T]) -> T:
+        # In the writer thread, so that nothing that already waits there slips through. A sync
+        # that failed may have lost pages for good, and the next one may well say that all is fine.
+        if self._broken is not None:
+            raise Broken(f"an earlier write failed: {self._broken}")
+        try:
+            return _once(self._writer, work)
+        except Broken as error:
+            self._broken = error
+            raise
 
     async def close(self) -> None:
         """Let the last write finish, then close the readers, then the writer, which checkpoints."""

@@ -50,7 +50,7 @@ def add(
         body |= {"audience": audience} if audience else {}
         answer = caller_of(profile).ask("POST", "/v1/clients", body).json()
         client = text_or_none(answer, "id") or text(answer, "client_id")
-        save_profile(path, Profile(mine.issuer, client, name, role, key, mine.log_vkey))
+        save_profile(path, Profile(mine.issuer, client, name, role, key, mine.log_vkey, audience))
         if as_json:
             show_json({"client": answer, "profile": str(path)})
         else:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import time
@@ -63,6 +64,7 @@ class _Keeper:
         self._child = 0
         self._group: Path | None = None
         self._own_session = False
+        self._folder = ""
         self._code: int | None = None
         self._deadline: float | None = None
         self._over = False
@@ -106,6 +108,7 @@ class _Keeper:
     def _start(self, what: dict[str, object]) -> None:
         argv, env, self._own_session = what["argv"], what["env"], what["own_session"] is True
         self._group = Path(str(what["group"])) if what["group"] else None
+        self._folder = str(what["folder"])
         if not isinstance(argv, list) or not isinstance(env, dict):
             raise TypeError("the wrapper sent a malformed order")
         keeper, core = os.getpid(), int(str(what["core"]))
@@ -157,6 +160,8 @@ class _Keeper:
             self._until(lambda: not self._left(), GRACE_S)
         self._reap()
         remove_group(self._group)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)  # the wrapper may not live to do it
         self._tell({"gone": len(left), "killed": killed})
 
     def _left(self) -> list[int]:

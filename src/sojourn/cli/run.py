@@ -37,6 +37,9 @@ def run(argv: Sequence[str]) -> int:
             return Exit.NOT_STARTED
         say(f"{error}; the command was not started")
         return Exit.NOT_STARTED
+    except OSError as error:
+        say(f"local_failure: {error.strerror or type(error).__name__}; the session was ended")
+        return Exit.NOT_STARTED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
 
@@ -58,14 +61,18 @@ def _run(options: RunOptions) -> int:
 
 def _open_and_run(options: RunOptions, tether: Tether) -> int:
     from sojourn.client.profile import load_profile, profile_path
-    from sojourn.client.session import Wish, open_session
+    from sojourn.client.session import Wish, end_quietly, open_session
 
     profile = load_profile(profile_path("workload", os.environ, chosen=options.profile))
     wish = Wish(options.kind, options.ref, options.grants, options.duration)
     live = open_session(profile, wish)
     from sojourn.cli.supervision import Supervision  # not before the first request has left
 
-    return Supervision(live, tether, options).run()
+    try:
+        return Supervision(live, tether, options).run()
+    except BaseException:
+        end_quietly(live)
+        raise
 
 
 def _core_limit() -> int:

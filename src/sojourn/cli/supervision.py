@@ -59,7 +59,11 @@ class Supervision:
         beats = BeatThread(live, self._on_end, on_heard=self._tether.hold)
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         self._tether.start(
-            options.command, {**os.environ, **added}, group=self._group, own_session=self._own_session
+            options.command,
+            {**os.environ, **added},
+            group=self._group,
+            own_session=self._own_session,
+            folder=workspace.folder,
         )
         beats.start()
         proxy.start()

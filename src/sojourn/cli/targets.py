@@ -16,7 +16,10 @@ from sojourn.cli.typed_secret import read_secret
 from sojourn.client.jsonfacts import Json, members
 
 app = App(name="target", help="The systems in which credentials are made.")
-SecretFile = Annotated[Path | None, Parameter(help="A 0600 file with the DSN; `-` reads standard input.")]
+SecretFile = Annotated[
+    Path | None,
+    Parameter(allow_leading_hyphen=True, help="A 0600 file with the DSN; `-` reads standard input."),
+]
 
 
 @app.command
@@ -132,8 +135,7 @@ def _show(answer: Json, *, as_json: bool) -> None:
 def _show_checks(checks: tuple[Json, ...]) -> None:
     for check in checks:
         mark = "\N{CHECK MARK}" if check.get("ok") is True else "\N{BALLOT X}"
-        print(
-            f"{mark} {check.get('name')!s:<28} {check.get('took_ms')!s:>8} ms  {printable(check.get('detail'))}"
-        )
+        took = f"{check.get('took_ms')!s:>8} ms"
+        print(f"{mark} {printable(check.get('name')):<28} {took}  {printable(check.get('detail'))}")
         if check.get("ok") is not True and check.get("mend"):
             print(f"  mend: {printable(check['mend'])}")

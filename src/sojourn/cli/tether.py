@@ -37,13 +37,20 @@ class Tether:
         return cls(ours, pid, core)
 
     def start(
-        self, argv: Sequence[str], env: Mapping[str, str], *, group: Path | None, own_session: bool
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        folder: Path,
+        group: Path | None,
+        own_session: bool,
     ) -> None:
         """Have the command run, then listen."""
         what = {
             "argv": list(argv),
             "env": dict(env),
             "group": str(group) if group else "",
+            "folder": str(folder),
             "own_session": own_session,
             "core": self._core,
         }

@@ -31,6 +31,7 @@ class Profile:
     role: str
     key: Es256Key
     log_vkey: str | None = None  # the log's key as seen at enrolment; pins evidence
+    audience: str | None = None  # of a guard: the API it stands before
 
 
 def profile_folder(environ: Mapping[str, str]) -> Path:
@@ -73,6 +74,7 @@ def load_profile(path: Path) -> Profile:
             text(found, "role"),
             Es256Key.read(member(found, "jwk")),
             text_or_none(found, "log_vkey"),
+            text_or_none(found, "audience"),
         )
     except Invalid as error:
         if error.code == "bad_key":
@@ -88,6 +90,7 @@ def save_profile(path: Path, profile: Profile) -> None:
         "name": profile.name,
         "role": profile.role,
         "log_vkey": profile.log_vkey,
+        "audience": profile.audience,
         "jwk": json.loads(profile.key.private_jwk().reveal()),
     }
     write_private(path, json.dumps(content, indent=2, sort_keys=True) + os.linesep)

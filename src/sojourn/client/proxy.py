@@ -74,24 +74,26 @@ class Proxy:
     ) -> None:
         self.live, self.addresses, self.on_resumed = live, addresses, on_resumed
         self._clock, self._lock = EdgeClock(), Lock()
-        self._open: set[http.client.HTTPConnection] = set()
-        self._server = _Server(path, self)
+        self._open: dict[http.client.HTTPConnection, socket.socket] = {}
+        self._server, self._started = _Server(path, self), False
 
     def start(self) -> None:
         """Answer, in threads."""
+        self._started = True
         Thread(target=self._server.serve_forever, name="proxy", daemon=True, args=(0.2,)).start()
 
     def cut(self) -> None:
         """Close every open stream: nothing is answered any more from the far side."""
         with self._lock:
-            doomed, self._open = self._open, set()
-        for connection in doomed:
-            if connection.sock is not None:
-                _shut(connection.sock)
+            doomed, self._open = self._open, {}
+        for sock in doomed.values():
+            _shut(sock)
 
     def stop(self) -> None:
         """Listen no more."""
         self.cut()
+        if self._started:
+            self._server.shutdown()
         self._server.server_close()
 
     def far_side(self, route: Route) -> http.client.HTTPConnection:
@@ -104,13 +106,14 @@ class Proxy:
                 "unreachable", f"cannot reach `{route.base}`: {error.strerror or error}"
             ) from error
         with self._lock:
-            self._open.add(connection)
+            # Kept apart: the connection lets go of it while a stream is still being read.
+            self._open[connection] = connection.sock
         return connection
 
     def forget(self, connection: http.client.HTTPConnection) -> None:
         """Close `connection`."""
         with self._lock:
-            self._open.discard(connection)
+            self._open.pop(connection, None)
         connection.close()
 
     def credentials(self, route: Route, method: str, url: str) -> dict[str, str]:

@@ -35,7 +35,8 @@ def route_for(host: str, session: SessionView, addresses: Mapping[str, str]) -> 
             continue
         name, audience = text(grant, "name"), text(grant, "audience")
         base = addresses.get(audience) or addresses.get(name) or audience
-        if wanted in (name.lower(), audience.lower(), urlsplit(base).netloc.lower()) and "://" in base:
+        hosts = {urlsplit(place).netloc.lower() for place in (audience, base)} - {""}
+        if wanted in {name.lower(), audience.lower()} | hosts and "://" in base:
             check_issuer(base)
             return Route(audience, base)
     raise NotFound(

@@ -209,7 +209,12 @@ def finish_end(session: Session, now: datetime) -> Step[Session]:
     """Nothing is left of the session: its last lease is destroyed.
 
     The caller has seen every lease destroyed, and pins them in the same commit.
+
+    Raises:
+        Conflict: code `wrong_state`; its end has not begun, so it would have no cause.
     """
+    if session.state is not State.REVOKING:
+        raise Conflict("wrong_state", f"expected a session that is leaving, it is `{session.state}`")
     return _move(session, State.ENDED, FactKind.SESSION_ENDED, now, {"ended_at": now})
 
 

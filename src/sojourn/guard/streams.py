@@ -118,6 +118,7 @@ def _completes(message: Message) -> bool:
 
 async def _stop(work: asyncio.Future[None]) -> None:
     if work.done():
+        _hear_out(work)  # it may have failed of the cut, and nobody else asks
         return
     work.cancel()
     work.add_done_callback(_hear_out)

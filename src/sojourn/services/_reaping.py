@@ -101,7 +101,7 @@ class Reaping:
         match seen.presence:
             case Presence.ABSENT:
                 return await decide_until_it_lands(
-                    lambda: self._record_absence(errand, seen, observed_from), self._clock
+                    lambda: self._record_absence(errand, lease, seen, observed_from), self._clock
                 )
             case Presence.QUARANTINED:
                 left = ", ".join(f"{name}={value}" for name, value in sorted(seen.detail.items()))
@@ -112,17 +112,23 @@ class Reaping:
                 assert_never(seen.presence)
 
     async def _record_absence(
-        self, errand: Errand, seen: Observation, observed_from: datetime
+        self, errand: Errand, known: Lease, seen: Observation, observed_from: datetime
     ) -> Later | None:
-        """Commit `destroyed`; the last lease of a session that is leaving ends it too."""
+        """Commit `destroyed`; the last lease of a session that is leaving ends it too.
+
+        `known` is the lease as it was on record before the target was asked.
+        """
         session = await self._store.session(errand.session)
         leases = await self._store.leases(errand.session)
         lease = next((one for one in leases if one.id == errand.lease), None)
         if session is None or lease is None or lease.state is not LeaseState.DESTROYING:
             await self._store.commit(Change(done=(errand.id,)))
             return None
-        if not absence_counts(lease, observed_from):
-            return Later("an issue may still land", at=lease.issue_by)
+        # INVARIANT: judged by what was known before the look. An issue may have landed after
+        # it and been answered since: that answer must not make the earlier look a proof.
+        if not absence_counts(known, observed_from):
+            at = self._clock.now() if lease.settled else lease.issue_by
+            return Later("an issue may still land", at=at)
         now = self._clock.now()
         steps: list[Step[Row]] = [destroyed(lease, seen.method, observed_from, now)]
         others = [one for one in leases if one.id != lease.id]
@@ -149,24 +155,19 @@ class Reaping:
         provider = await self._provider(lease)
         ref = Ref(lease.handle, lease.target_ref)
         await provider.freeze(ref)
-        observed_from = self._clock.now()
         seen = await provider.observe(ref)
         if not _is_cut_off(seen):
             return Later(f"still {seen.presence}")
-        return await decide_until_it_lands(
-            lambda: self._record_frozen(errand, seen, observed_from), self._clock
-        )
+        return await decide_until_it_lands(lambda: self._record_frozen(errand, lease, seen), self._clock)
 
-    async def _record_frozen(
-        self, errand: Errand, seen: Observation, observed_from: datetime
-    ) -> Later | None:
+    async def _record_frozen(self, errand: Errand, known: Lease, seen: Observation) -> Later | None:
         lease = await self._store.lease(errand.lease)
         session = await self._store.session(errand.session)
         if lease is None or session is None or not _is_to_be_frozen(lease, session):
             await self._store.commit(Change(done=(errand.id,)))
             return None
-        if not absence_counts(lease, observed_from):
-            return Later("a thaw may still land", at=lease.issue_by)
+        if lease.version != known.version:  # it may have been thawed since we looked
+            return Later("it changed meanwhile", at=self._clock.now())
         step = frozen(lease, seen.method, self._clock.now())
         pins = (pin(RowKind.SESSION, session),)
         await self._store.commit(Change(steps=(step,), pins=pins, done=(errand.id,)))

@@ -55,6 +55,7 @@ class ActivateSession:
         store: Store,
         clock: Clock,
         entropy: Entropy,
+        *,
         providers: Providers,
         tokens: MintTokens,
         end: EndSession,

@@ -35,7 +35,7 @@ class AddTarget:
     """Records a target; nothing is issued in it before it has passed a preflight."""
 
     def __init__(
-        self, store: Store, clock: Clock, entropy: Entropy, sealer: Sealer, make: MakeProvider
+        self, store: Store, clock: Clock, entropy: Entropy, sealer: Sealer, *, make: MakeProvider
     ) -> None:
         self._store = store
         self._clock = clock

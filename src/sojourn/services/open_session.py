@@ -84,6 +84,7 @@ class OpenSession:
         clock: Clock,
         entropy: Entropy,
         attestors: Mapping[str, Attestor],
+        *,
         settings: Settings,
     ) -> None:
         self._store = store
@@ -112,7 +113,7 @@ class OpenSession:
             raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
         admission = admit(charter, attestation.client.name, asked.grants, asked.duration)
         await self._require_ready(admission.grants)
-        session = self._describe(asked, attestation, charter, admission, now)
+        session = self._describe(asked, attestation, charter, admission, now=now)
         try:
             return await self._commit(asked, attestation.client, session, marks)
         except Refused:
@@ -161,7 +162,7 @@ class OpenSession:
                 )
 
     def _describe(
-        self, asked: Asked, attested: Attestation, charter: Charter, admission: Admission, now: datetime
+        self, asked: Asked, attested: Attestation, charter: Charter, admission: Admission, *, now: datetime
     ) -> Session:
         renewals = charter.renewals
         closes = now + admission.duration

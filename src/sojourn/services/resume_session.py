@@ -39,6 +39,7 @@ class ResumeSession:
         store: Store,
         clock: Clock,
         entropy: Entropy,
+        *,
         attestors: Mapping[str, Attestor],
         providers: Providers,
         tokens: MintTokens,

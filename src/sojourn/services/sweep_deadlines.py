@@ -30,8 +30,8 @@ class SweepDeadlines:
         clock: Clock,
         end: EndSession,
         suspend: SuspendSession,
-        started_at: datetime,
         *,
+        started_at: datetime,
         beats: BeatBook,
     ) -> None:
         self._store = store

@@ -134,6 +134,11 @@ class FakeTarget:
     async def observe(self, ref: Ref) -> Observation:
         """What is there of the account, by its id when it is known."""
         _lose(await self._reach("observe", ref.handle))
+        seen = self._look(ref)
+        await self.clock.sleep(self.latency_s())  # what was true may be so no more
+        return seen
+
+    def _look(self, ref: Ref) -> Observation:
         account = self._account(ref)
         if account is None or (account.removed and not account.connections):
             return Observation(Presence.ABSENT, "fake, by id" if ref.target_id else "fake, by name")
@@ -167,7 +172,7 @@ class FakeTarget:
             asyncio.get_running_loop().call_later(self.held_s(), _land, effect)
             raise TargetError("target_lost", "the answer was lost")
         made = effect()
-        await asyncio.sleep(0)
+        await self.clock.sleep(self.latency_s())  # the answer travels, too
         _lose(fault)
         return made
 

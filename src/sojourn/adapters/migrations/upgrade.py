@@ -19,6 +19,8 @@ _ADVISORY_LOCK: Final = 7_365_746_117
 def upgrade(connection: Connection) -> None:
     """Run every migration that the database lacks."""
     if connection.dialect.name == "postgresql":
+        # Importing the chain takes its time, and holds up no commit.
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     if _current(connection) == NEWEST:
         return

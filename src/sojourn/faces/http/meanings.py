@@ -47,6 +47,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     ),
     "late": (502, "No time was left to send it to the target."),
     "leaf_too_large": (422, "The request would make a record larger than the journal takes."),
+    "log_broken": (503, "The stored log is not the one that was signed; it is not extended."),
     "malformed_body": (400, "The body is not JSON that can be read in only one way."),
     "method_not_allowed": (405, "The path exists, but not with this method."),
     "missing_object": (502, "The target does not have an object that the request needs."),

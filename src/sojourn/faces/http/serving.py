@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -63,11 +66,26 @@ async def serve(app: ASGIApp, listen: Listen, *, started: asyncio.Event) -> None
     """
     check(listen)
     server = uvicorn.Server(_configuration(app, listen))
+    _outlive_signals()
     watching = asyncio.create_task(_watch(server, started))
     try:
         await server.serve()
     finally:
         watching.cancel()
+
+
+def _outlive_signals() -> None:
+    """Let a stop asked for by a signal come back to us: uvicorn raises the signal again when it is done.
+
+    By default that would end us before the last beats are written and the store is closed.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _heard)
+
+
+def _heard(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends us at once
 
 
 async def _watch(server: uvicorn.Server, started: asyncio.Event) -> None:
