@@ -33,3 +33,21 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     if not isinstance(report.longrepr, tuple):
         return "skipped without a reason"
     return str(report.longrepr[2]).removeprefix("Skipped: ").removeprefix(MARK)
+
+
+TIMED = (
+    "tests/acceptance/",
+    "tests/cli/test_run.py",
+    "tests/faces/test_hostile_input.py",
+    "tests/guard/test_feed_and_streams.py",
+    "tests/providers/postgresql/test_conformance.py",
+    "tests/providers/postgresql/test_preflight.py",
+)
+"""Where time is asserted: these run one at a time, after the rest, on a machine left to them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asserts times."""
+    for item in items:
+        if item.nodeid.startswith(TIMED):
+            item.add_marker(pytest.mark.timed)
