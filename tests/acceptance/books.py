@@ -98,7 +98,7 @@ def with_books(system: System, **changes: object) -> Books:
     books.prepare()
     books.add()
     books.preflight()
-    grant_books(system, **changes)
+    grant_books(system, (books.target,), **changes)
     return books
 
 

@@ -18,6 +18,7 @@ from sojourn.client.session import LiveSession
 from sojourn.client.signing import Es256Key, decode
 from tests.acceptance.books import GRANT, grant_books, new_books
 from tests.acceptance.canaries import Canaries, every_process
+from tests.acceptance.hostile import refusals
 from tests.acceptance.login import lets_in
 from tests.acceptance.shell import shell
 from tests.cli.command import Sojourn, read_pid
@@ -60,6 +61,7 @@ def live(system: System) -> Life:
         _command(life, sojourn)
         _run(life, sojourn)
     _evidence(life, session)
+    life.places |= {f"refusal: {name}": body for name, body in refusals(system, life.canaries).items()}
     _public(life)
     _server(life)
     return life

@@ -79,7 +79,9 @@ def proxy(postgres: PostgresServer) -> Iterator[ProxyThread]:
 
 
 @pytest.mark.timeout(180)
-def test_a_create_held_past_its_session_leaves_no_orphan(postgres: PostgresServer, proxy: ProxyThread) -> None:
+def test_a_create_held_past_its_session_leaves_no_orphan(
+    postgres: PostgresServer, proxy: ProxyThread
+) -> None:
     hold_and_judge(postgres, proxy.proxy, held_s=5.0)
 
 
@@ -116,8 +118,12 @@ def hold_and_judge(postgres: PostgresServer, proxy: Proxy, *, held_s: float) -> 
 def judge(system: System, refused: list[str], ended: list[Json], too_late: int) -> None:
     """No role, no open session, no lease written off before its fence."""
     leases = [members_of(system, text(session, "id")) for session in ended]
-    waits = [(fell(lease) - requested(s)) / timedelta(seconds=1) for s, lease in zip(ended, leases, strict=True)]
-    print(f"{len(ended)} sessions; destroyed {min(waits):.2f} to {max(waits):.2f} s after they were asked for")
+    waits = [
+        (fell(lease) - requested(s)) / timedelta(seconds=1) for s, lease in zip(ended, leases, strict=True)
+    ]
+    print(
+        f"{len(ended)} sessions; destroyed {min(waits):.2f} to {max(waits):.2f} s after they were asked for"
+    )
     print(f"{too_late} CREATEs arrived and were refused by the target's own clock; openings: {set(refused)}")
 
     assert system.roles() == []

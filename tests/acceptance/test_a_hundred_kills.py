@@ -46,11 +46,13 @@ def system(postgres: PostgresServer) -> Iterator[System]:
         yield system
 
 
+@pytest.mark.timed
 def test_no_write_lands_later_than_two_seconds_after_a_kill(system: System) -> None:
     judge(system, [kill_one(system) for _ in range(10)])
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 @pytest.mark.timeout(900)
 def test_a_hundred_kills_leave_no_survivor(system: System) -> None:
     judge(system, [kill_one(system) for _ in range(100)])

@@ -68,7 +68,7 @@ def test_a_killed_wrapper_takes_its_command_along_and_the_session_ends(
     wrapper = sojourn.start("run", *_TASK, "--", "sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 300")
     child = read_pid(tmp_path / "pid")
     session = text(newest(system), "id")
-    oid = oid_of(system, handle_of(system, session))
+    oid = oid_of(system, role_of(system, session))
 
     wrapper.send_signal(signal.SIGKILL)
     began = time.monotonic()
@@ -121,7 +121,7 @@ def test_a_kill_from_a_second_shell_ends_the_whole_tree(
     wrapper = sojourn.start("run", *_TASK, "--", "sh", "-c", script)
     tree = [read_pid(tmp_path / "pid"), read_pid(tmp_path / "daemon")]
     session = text(newest(system), "id")
-    oid = oid_of(system, handle_of(system, session))
+    oid = oid_of(system, role_of(system, session))
     until(lambda: left_of(system, [oid]) == 2)  # the role and its query
 
     killed = sojourn("session", "kill", session, "--json")
@@ -160,7 +160,7 @@ def newest(system: System) -> Json:
     return max(sessions, key=lambda one: str(one["requested_at"]))
 
 
-def handle_of(system: System, session: str) -> str:
+def role_of(system: System, session: str) -> str:
     """The name of its role."""
     (lease,) = system.leases(session)
     return text(lease, "handle")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import random
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import anyio
 import pytest
 
 from sojourn.client.caller import ClientCaller
@@ -19,7 +19,7 @@ from sojourn.client.views import CredentialView, TokenView
 from sojourn.core.errors import Conflict, NotFound, Refused, SojournError
 from tests.acceptance.books import GRANT, left_of, oid_of, with_books
 from tests.acceptance.login import lets_in, long_query
-from tests.rig.poll import until
+from tests.rig.poll import fault_falls_after, until
 from tests.rig.postgres import PostgresServer
 from tests.rig.system import API_GRANT, AUDIENCE, System, running
 
@@ -126,11 +126,11 @@ def race(system: System, live: LiveSession, chance: random.Random, *, killed: bo
 
 def after(seconds: float, verb: Callable[[], object]) -> None:
     """Do it at this moment of the race; to be refused is an answer."""
-    time.sleep(seconds)
+    anyio.run(fault_falls_after, seconds)
     try:
         verb()
     except (Refused, Conflict, AssertionError):
-        return
+        return  # the last: it was never frozen for long enough to be thawed
 
 
 def judge(system: System, live: LiveSession, passwords: list[CredentialView], *, killed: bool) -> None:
