@@ -16,7 +16,7 @@ from sojourn.providers.postgresql.blocks import ISSUE_LOCK
 from sojourn.providers.postgresql.wire import Connection
 
 CLEAN_READS: Final = 3  # a login that passed its check may not be listed yet: 0 seen is not 0 possible
-READ_GAP_SECONDS: Final = 0.005
+READ_GAP_SECONDS: Final = 0.002  # each read itself takes about as long
 LISTED_OBJECTS: Final = 20
 
 MARK_PREFIX: Final = "sojourn:"

@@ -29,8 +29,9 @@ FROM pg_prepared_xact() p JOIN pg_prepared_xacts x ON x.transaction = p.transact
 JOIN pg_roles r ON r.oid = p.ownerid WHERE p.ownerid = $1"""
 
 _DATABASES: Final = """
-SELECT DISTINCT b.datname FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid
-WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = $1 ORDER BY b.datname"""
+SELECT b.datname, b.datname = current_database() AS here FROM pg_database b
+WHERE b.oid IN (SELECT d.dbid FROM pg_shdepend d
+  WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = $1) ORDER BY b.datname"""
 
 
 async def bar(connection: Connection, oid: int, *, final: bool) -> None:
