@@ -101,9 +101,7 @@ def _mode(issuer: str) -> Iterator[Finding]:
     if told.get("mode") != "reconcile":
         yield Finding("ready", "ok", "the database answers")
         return
-    detail = (
-        "restored: nothing is destroyed in some targets; mend: sojourn target reconcile --all, then --apply"
-    )
+    detail = "restored: nothing is destroyed in some targets; mend: sojourn target reconcile --all --apply"
     yield Finding("ready", "warning", detail)
 
 

@@ -242,7 +242,7 @@ class FoundView(Answer):
 
 class RemovedView(Answer):
     handle: str
-    presence: Presence
+    presence: Literal["absent", "lingering", "quarantined", "present"]
 
 
 class ReconciliationView(Answer):

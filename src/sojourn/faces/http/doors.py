@@ -20,7 +20,7 @@ from sojourn.core.secret import Secret
 from sojourn.core.session import Session, Task
 from sojourn.core.target import Target
 from sojourn.ports.attestor import Evidence
-from sojourn.ports.provider import Check, Found
+from sojourn.ports.provider import Check, Found, Presence
 from sojourn.ports.store import Mark
 
 
