@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sojourn.config import Settings
-from sojourn.core.ids import LEASE, LeaseId, SessionId, TargetId
+from sojourn.core.errors import Invalid
+from sojourn.core.ids import LEASE, LeaseId, SessionId, TargetId, to_uuid
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.session import State
 from sojourn.ports.provider import Found, Presence, Provider, Providers, Ref
@@ -98,7 +99,10 @@ class ReconcileTarget:
         return replace(seen, destroyed=tuple(gone), waiting=False)
 
     async def _accounted(self, found: Found, target: TargetId) -> bool:
-        lease = await self._store.lease(self._lease_of(found.handle))
+        lease_id = self._lease_of(found.handle)
+        if not _is_id(lease_id):
+            return False  # under our prefix, and not made by us
+        lease = await self._store.lease(lease_id)
         return lease is not None and lease.target == target and lease.state is not LeaseState.DESTROYED
 
     async def _is_missing(self, expected: Lease, there: set[str]) -> bool:
@@ -120,6 +124,14 @@ class ReconcileTarget:
                 expected += [one for one in leases if one.target == target and one.state in _EXPECTED]
             after = page[-1].id
         return expected
+
+
+def _is_id(lease: LeaseId) -> bool:
+    try:
+        to_uuid(LEASE, lease)
+    except Invalid:
+        return False
+    return True
 
 
 async def _destroy(found: Found, provider: Provider) -> Removed:
