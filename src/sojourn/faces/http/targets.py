@@ -67,5 +67,5 @@ async def apply_reconciliation(
     if body.apply:
         return views.reply(views.reconciliation(await verb.apply(name, destroy_unknown=body.destroy_unknown)))
     if body.destroy_unknown:
-        raise Invalid("bad_request", "`destroy_unknown` needs `apply`")
+        raise Invalid("invalid_request", "`destroy_unknown` needs `apply`")
     return views.reply(views.reconciliation(await verb(name)))
