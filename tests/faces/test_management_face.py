@@ -164,7 +164,7 @@ async def test_targets_are_added_tried_drained_and_compared(world: World) -> Non
     assert answers.PreflightView.model_validate(tried.json()).checks[0].ok
     assert answers.ReconciliationView.model_validate(compared.json()).missing == ["sj_dev0_y"]
     assert answers.ReconciliationView.model_validate(applied.json()).destroyed[0].presence == "absent"
-    assert halfway.status_code == 400
+    assert halfway.status_code == 422
     for one in (added, drained, shown, removed):
         answers.TargetView.model_validate(one.json())
     assert len(answers.TargetsView.model_validate(listed.json()).targets) == 1
