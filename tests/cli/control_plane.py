@@ -202,7 +202,14 @@ def _operator(plane: ControlPlane, method: str, path: str, body: dict[str, Any])
             bad = {**check, "ok": False, "mend": "grant CREATEROLE"}
             return 200, {"target": "broken", "checks": [check, bad]}
         case "GET", "/v1/targets/shop/reconcile":
-            return 200, {"unknown": [], "missing": [], "known": 0}
+            return 200, {
+                "unknown": [],
+                "missing": [],
+                "known": 0,
+                "due": [],
+                "waiting": False,
+                "destroyed": [],
+            }
         case _:
             raise Problem(404, "not_found")
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection
 
-from sojourn.adapters import sql_work
+from sojourn.adapters import sql_epoch
 from sojourn.adapters.commit_group import CommitGroup
 from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.sql_database import Broken, Database
@@ -186,7 +186,7 @@ async def test_two_uses_of_a_mark_in_one_batch_are_judged_one_after_the_other(st
 
 async def test_a_new_epoch_fences_the_nodes_of_the_old_one(store: SqlStore) -> None:
     await store.commit(an_open(1))
-    await store._database.write(lambda connection: sql_work.begin_epoch(connection, 2))
+    await store._database.write(lambda connection: sql_epoch.begin_epoch(connection, 2))
 
     with pytest.raises(Unavailable) as refusal:
         await store.commit(an_open(2))

@@ -29,7 +29,7 @@ from sojourn.core.session import BeatRule, Session, State, Task
 from sojourn.core.target import Target, TargetState
 from sojourn.core.window import Window
 from sojourn.jose import VerifyKey
-from sojourn.ports.provider import Found
+from sojourn.ports.provider import Found, Presence
 from sojourn.ports.store import Mark
 
 ISSUER = "http://127.0.0.1:8787"
@@ -154,3 +154,12 @@ class Reconciliation:
     unknown: tuple[Found, ...]
     missing: tuple[str, ...]
     known: int
+    due: tuple[str, ...] = ()
+    waiting: bool = False
+    destroyed: tuple[Removed, ...] = ()
+
+
+@dataclass(frozen=True)
+class Removed:
+    handle: str
+    presence: Presence

@@ -25,7 +25,7 @@ from sojourn.core.window import to_micros
 from sojourn.faces.http.doors import OpenRequest
 from sojourn.jose import Es256Key, VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
-from sojourn.ports.provider import Check, Found
+from sojourn.ports.provider import Check, Found, Presence
 from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
 from tests.faces.samples import (
     ISSUER,
@@ -35,12 +35,24 @@ from tests.faces.samples import (
     Credential,
     Opening,
     Reconciliation,
+    Removed,
     Token,
     a_charter,
     a_client,
     a_session,
     a_target,
 )
+
+
+class Reconcile:
+    """Finds one unknown credential and one that is missing."""
+
+    async def __call__(self, name: str) -> Reconciliation:
+        return Reconciliation((Found("sj_dev0_x", "16401", START),), ("sj_dev0_y",), 1)
+
+    async def apply(self, name: str, *, destroy_unknown: bool) -> Reconciliation:
+        removed = (Removed("sj_dev0_x", Presence.ABSENT),) if destroy_unknown else ()
+        return replace(await self(name), destroyed=removed)
 
 
 class SetClock:
@@ -123,6 +135,9 @@ class MemoryStore:
 
     async def head(self) -> Head:
         return Head(1, 0, 7)
+
+    async def reconciling(self) -> frozenset[str]:
+        return frozenset()
 
     async def client(self, client: ClientId) -> Client | None:
         return self.people.get(client)
@@ -352,10 +367,6 @@ class Script:
 
     async def remove_target(self, name: str) -> Target:
         return self._target(name)
-
-    async def reconcile_target(self, name: str) -> Reconciliation:
-        self._target(name)
-        return Reconciliation((Found("sj_dev0_x", "16401", START),), ("sj_dev0_y",), 1)
 
     async def write_evidence(self, session: SessionId) -> str:
         return "sojourn bundle v1\n"

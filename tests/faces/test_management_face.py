@@ -153,6 +153,9 @@ async def test_targets_are_added_tried_drained_and_compared(world: World) -> Non
     tried = await world.operator.send("POST", "/v1/targets/shop/preflight")
     drained = await world.operator.send("POST", "/v1/targets/shop/drain")
     compared = await world.operator.send("GET", "/v1/targets/shop/reconcile")
+    wanted = {"apply": True, "destroy_unknown": True}
+    applied = await world.operator.send("POST", "/v1/targets/shop/reconcile", wanted)
+    halfway = await world.operator.send("POST", "/v1/targets/shop/reconcile", {"destroy_unknown": True})
     shown = await world.operator.send("GET", "/v1/targets/shop")
     listed = await world.operator.send("GET", "/v1/targets")
     removed = await world.operator.send("DELETE", "/v1/targets/shop")
@@ -160,6 +163,8 @@ async def test_targets_are_added_tried_drained_and_compared(world: World) -> Non
     assert added.status_code == 201 and "postgresql://" not in added.text
     assert answers.PreflightView.model_validate(tried.json()).checks[0].ok
     assert answers.ReconciliationView.model_validate(compared.json()).missing == ["sj_dev0_y"]
+    assert answers.ReconciliationView.model_validate(applied.json()).destroyed[0].presence == "absent"
+    assert halfway.status_code == 422
     for one in (added, drained, shown, removed):
         answers.TargetView.model_validate(one.json())
     assert len(answers.TargetsView.model_validate(listed.json()).targets) == 1
@@ -220,6 +225,6 @@ async def test_health_is_public_and_metrics_are_local(world: World) -> None:
     passed_on = await world.http.get("/metrics", headers={"X-Forwarded-For": "192.0.2.1"})
     operator = await world.operator.send("GET", "/metrics", extra=[("X-Forwarded-For", "192.0.2.1")])
 
-    assert (healthy.json(), ready.json()) == ({"status": "ok"}, {"status": "ok"})
+    assert (healthy.json(), ready.json()) == ({"status": "ok"}, {"status": "ok", "mode": "normal"})
     assert "sojourn_feed_waiters" in local.text
     assert (passed_on.status_code, operator.status_code) == (401, 200)

@@ -19,7 +19,16 @@ from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
 from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
 from tests.faces.samples import ISSUER, a_client
-from tests.faces.scripted import JwtAttestor, MemoryStore, Notes, QuietBell, Script, SetClock, Signer
+from tests.faces.scripted import (
+    JwtAttestor,
+    MemoryStore,
+    Notes,
+    QuietBell,
+    Reconcile,
+    Script,
+    SetClock,
+    Signer,
+)
 
 Headers = list[tuple[str, str]]
 
@@ -103,7 +112,7 @@ class World:
             preflight_target=s.preflight_target,
             drain_target=s.drain_target,
             remove_target=s.remove_target,
-            reconcile_target=s.reconcile_target,
+            reconcile_target=Reconcile(),
             write_evidence=s.write_evidence,
         )
         store = self.store.as_port()

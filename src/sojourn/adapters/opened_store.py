@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from functools import cache
 from pathlib import Path
 
-from sojourn.adapters import postgres_database, sql_reads, sql_work
-from sojourn.adapters.high_water import HighWater, is_behind
+from sojourn.adapters import postgres_database, sql_epoch, sql_reads
+from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.migrations.upgrade import upgrade
 from sojourn.adapters.postgres_database import PostgresDatabase
 from sojourn.adapters.sql_database import Broken, Database, Rejected
@@ -14,6 +16,8 @@ from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.sqlite_database import MemoryDatabase, SqliteDatabase
 from sojourn.core.errors import Unavailable
 from sojourn.core.secret import Secret
+
+log = logging.getLogger(__name__)
 
 
 async def open_sqlite(path: Path, *, high_water: HighWater | None = None) -> SqlStore:
@@ -68,16 +72,23 @@ async def opened(database: Database, high_water: HighWater | None = None) -> Sql
     except BaseException:
         await database.close()
         raise
-    return SqlStore(database, epoch=epoch, high_water=high_water)
+    waiting = await database.read(sql_epoch.reconciling)
+    if waiting:
+        log.warning(
+            "%d targets wait for `sojourn target reconcile`: nothing is destroyed there", len(waiting)
+        )
+    return SqlStore(database, epoch=epoch, high_water=high_water, reconciling=bool(waiting))
 
 
 async def _settle_epoch(database: Database, high_water: HighWater | None) -> int:
-    """The epoch of the head, or a new one if the database is behind what was remembered."""
-    head = await database.read(sql_reads.head)
-    known = high_water.read() if high_water else None
-    if high_water is None or known is None or not is_behind(head, known):
-        return head.epoch
-    epoch = max(head.epoch, known.epoch) + 1
-    await database.write(lambda connection: sql_work.begin_epoch(connection, epoch))
-    high_water.raise_to(await database.read(sql_reads.head))
+    """The epoch of the head, or a new one if time may have run back."""
+    known = await asyncio.to_thread(high_water.read) if high_water else None
+    place = None
+    if isinstance(database, PostgresDatabase):
+        place = await database.stay()
+        if place is None:
+            log.warning("PostgreSQL does not tell its timeline: only the high-water file shows a failover")
+    epoch = await database.write(lambda connection: sql_epoch.settle(connection, known, place))
+    if high_water is not None and known is not None and epoch > known.epoch:
+        await asyncio.to_thread(high_water.raise_to, await database.read(sql_reads.head))
     return epoch

@@ -9,13 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import URL, Connection, make_url
+from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sojourn.adapters.sql_database import READ_DEADLINE, SNAPSHOT_DEADLINE, WRITE_DEADLINE, own_errors
+from sojourn.adapters.sql_database import (
+    READ_DEADLINE,
+    SNAPSHOT_DEADLINE,
+    WRITE_DEADLINE,
+    Rejected,
+    own_errors,
+)
 from sojourn.core.errors import Invalid, Refused, Unavailable
 from sojourn.core.secret import Secret
 
@@ -31,6 +38,14 @@ _SESSION: Final = {
     "statement_timeout": "9000",  # before our own deadline, so that the server ends it
     "timezone": "UTC",
 }
+# Cluster and timeline. The first asks what is written now; the second, for servers that refuse
+# the first, the last checkpoint, which lags a promotion.
+_PLACES: Final = (
+    "SELECT (SELECT system_identifier FROM pg_control_system())"
+    " || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)",
+    "SELECT (SELECT system_identifier FROM pg_control_system())"
+    " || '/' || upper(lpad(to_hex((SELECT timeline_id FROM pg_control_checkpoint())), 8, '0'))",
+)
 _DURABLE: Final = {"fsync": {"on"}, "synchronous_commit": {"on", "remote_apply"}}
 
 
@@ -52,6 +67,40 @@ class PostgresDatabase:
         )
         # One statement is one snapshot; without a transaction around it a read is one round trip.
         self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+        self._place: tuple[str, str] | None = None  # the question that the server answers, and its answer
+        event.listen(self._engine.sync_engine, "connect", self._look_where)
+
+    async def stay(self) -> str | None:
+        """The cluster and its timeline; None where the server does not say.
+
+        From now on connections that lead elsewhere are refused: to a standby promoted since.
+        """
+        for question in _PLACES:
+            try:
+                found = await self.read(partial(_answer, question=question))
+            except Rejected:
+                continue
+            self._place = (question, found)
+            return found
+        return None
+
+    def _look_where(self, connection: Any, _record: object) -> None:
+        """Ask once a connection, which a failover always breaks.
+
+        Raises:
+            Unavailable: code `fenced`; the node must start again, and a new epoch begins then.
+        """
+        if self._place is None:
+            return
+        cursor = connection.cursor()
+        question, expected = self._place
+        cursor.execute(question)
+        found = cursor.fetchone()[0]
+        cursor.close()
+        connection.rollback()
+        if found != expected:
+            raise Unavailable("fenced", f"the database is served from `{found}` now, not `{expected}`")
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which only reads."""
@@ -113,6 +162,10 @@ async def _within(deadline: timedelta, answer: Awaitable[T]) -> T:
             raise Unavailable(
                 "store_unavailable", f"the database did not answer within {deadline}"
             ) from error
+
+
+def _answer(connection: Connection, *, question: str) -> str:
+    return str(connection.exec_driver_sql(question).scalar_one())
 
 
 def check_durable(connection: Connection) -> None:

@@ -187,8 +187,9 @@ def leases_of(session: SessionId) -> Select[Any]:
 
 
 def earliest_errand(connection: Connection) -> datetime | None:
-    """When the first errand that nobody holds is due."""
+    """When the first errand that nobody holds is due, of those that may be claimed."""
     table = schema.errand
-    chosen = select(func.min(table.c.run_at)).where(table.c.held_by.is_(None))
+    paused = select(schema.reconciling.c.target)
+    chosen = select(func.min(table.c.run_at)).where(table.c.held_by.is_(None), table.c.target.not_in(paused))
     found: datetime | None = connection.execute(chosen).scalar_one()
     return found

@@ -51,6 +51,7 @@ head: Final = Table(
     Column("journal_size", Count, nullable=False),
     Column("feed_n", Count, nullable=False),
     Column("forgotten_n", Count, nullable=False),  # feed entries up to here may be gone
+    Column("place", String(64)),  # the cluster and timeline that its epoch belongs to, if it says
     CheckConstraint("singleton = 1", name="head_is_one_row"),
 )
 
@@ -239,6 +240,14 @@ beat: Final = Table(
     Column("session", Identifier(ids.SESSION), primary_key=True),
     Column("last", Instant, nullable=False),
     Column("missed_at", Instant, index=True),
+)
+
+# Since a restore nothing is destroyed in these, until an operator has looked.
+reconciling: Final = Table(
+    "reconciling",
+    metadata,
+    Column("target", Identifier(ids.TARGET), primary_key=True),
+    Column("epoch", Count, nullable=False),
 )
 
 # -- what is built from the journal --------------------------------------------------------

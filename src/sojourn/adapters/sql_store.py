@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Select, select
 
+from sojourn.adapters import sql_epoch
 from sojourn.adapters import sql_reads as reads
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters import sql_work as work
@@ -33,10 +34,18 @@ R = TypeVar("R")
 class SqlStore:
     """The `Store` of ports/store.py over one database. Made by `opened_store.py`."""
 
-    def __init__(self, database: Database, *, epoch: int, high_water: HighWater | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        epoch: int,
+        high_water: HighWater | None = None,
+        reconciling: bool = False,
+    ) -> None:
         self._database = database
         self._epoch = epoch
         self._high_water = high_water
+        self._reconciling = reconciling  # once false for good: only a new epoch, which fences us, sets it
         self._group = CommitGroup(self._land)
 
     async def commit(self, change: Change) -> Head:
@@ -177,6 +186,19 @@ class SqlStore:
     async def next_errand_at(self) -> datetime | None:
         """When the earliest errand that nobody holds is due."""
         return await self._read(reads.earliest_errand)
+
+    # -- after a restore ---------------------------------------------------------------
+    async def reconciling(self) -> frozenset[TargetId]:
+        """The targets in which nothing is destroyed until an operator has looked."""
+        if not self._reconciling:
+            return frozenset()
+        waiting = await self._read(sql_epoch.reconciling)
+        self._reconciling = bool(waiting)
+        return waiting
+
+    async def reconciled(self, target: TargetId) -> None:
+        """Let destroying go on in `target`."""
+        await self._write(lambda connection: sql_epoch.reconciled(connection, target, self._epoch))
 
     # -- feed and journal --------------------------------------------------------------
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:

@@ -38,6 +38,7 @@ def claim(
         select(table.c.id)
         .where(table.c.run_at <= now, or_(table.c.held_until.is_(None), table.c.held_until <= now))
         .where(table.c.target.not_in(sorted(without)))
+        .where(table.c.target.not_in(select(schema.reconciling.c.target)))
         .order_by(table.c.run_at, table.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -121,11 +122,6 @@ def seal(
     if rows:
         connection.execute(upsert(connection, schema.tile, "level", "index"), rows)
     connection.execute(insert(schema.checkpoint), {"size": size, "note": note})
-
-
-def begin_epoch(connection: Connection, epoch: int) -> None:
-    """Let `epoch` begin: every node of an earlier one is fenced, every older token refused."""
-    connection.execute(update(schema.head).where(schema.head.c.epoch < epoch).values(epoch=epoch))
 
 
 _FORGOT: Final = (

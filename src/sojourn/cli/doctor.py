@@ -82,6 +82,7 @@ def _server(issuer: str) -> Iterator[Finding]:
     except SojournError as error:
         yield Finding("server", "failed", error.message)
         return
+    yield from _mode(issuer)
     same = claimed == issuer
     yield Finding("server", "ok" if same else "failed", f"{issuer} answers as {claimed}")
     skew = abs(before + (clock.now() - before) / 2 - theirs)
@@ -89,6 +90,19 @@ def _server(issuer: str) -> Iterator[Finding]:
     yield Finding(
         "clock", level, f"{skew.total_seconds():.3f} s from the server's; mend: synchronise this machine"
     )
+
+
+def _mode(issuer: str) -> Iterator[Finding]:
+    try:
+        told = Transport(issuer).send("GET", "/readyz", {}).json()
+    except SojournError as error:
+        yield Finding("ready", "failed", error.message)
+        return
+    if told.get("mode") != "reconcile":
+        yield Finding("ready", "ok", "the database answers")
+        return
+    detail = "restored: nothing is destroyed in some targets; mend: sojourn target reconcile --all --apply"
+    yield Finding("ready", "warning", detail)
 
 
 def _sqlite() -> Finding:

@@ -13,7 +13,9 @@ from sojourn.cli.exits import Exit
 from sojourn.cli.manage import AsJson, Profile
 from sojourn.cli.output import printable, show_json, show_pairs, show_table
 from sojourn.cli.typed_secret import read_secret
-from sojourn.client.jsonfacts import Json, members
+from sojourn.client.caller import ClientCaller
+from sojourn.client.jsonfacts import Json, members, text
+from sojourn.core.errors import Invalid
 
 app = App(name="target", help="The systems in which credentials are made.")
 SecretFile = Annotated[
@@ -101,15 +103,55 @@ def preflight(name: str, /, *, profile: Profile = None, as_json: AsJson = False)
 
 
 @app.command
-def reconcile(name: str, /, *, profile: Profile = None, as_json: AsJson = False) -> int:
-    """Compare what the target holds with what we know; changes nothing."""
+def reconcile(
+    name: str | None = None,
+    /,
+    *,
+    all_targets: Annotated[bool, Parameter(name="--all", negative="", help="Every target.")] = False,
+    apply: Annotated[bool, Parameter(negative="", help="After a restore: let destroying go on.")] = False,
+    destroy_unknown: Annotated[
+        bool, Parameter(negative="", help="With --apply: destroy what nothing on record accounts for.")
+    ] = False,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare what a target holds with what we know; changes nothing without --apply."""
 
     def work() -> int:
-        answer = caller_of(profile).ask("GET", f"{_path(name)}/reconcile", wait_s=45).json()
-        _show(answer, as_json=as_json)
-        return Exit.CHECK_FAILED if answer.get("unknown") or answer.get("missing") else Exit.OK
+        caller = caller_of(profile)
+        found = [
+            _reconcile(caller, one, apply=apply, destroy_unknown=destroy_unknown)
+            for one in _named(caller, name, all_targets=all_targets)
+        ]
+        for answer in found:
+            _show(answer, as_json=as_json)
+        return Exit.CHECK_FAILED if any(_differs(answer) for answer in found) else Exit.OK
 
     return guarded(work, as_json=as_json)
+
+
+def _named(caller: ClientCaller, name: str | None, *, all_targets: bool) -> tuple[str, ...]:
+    if (name is None) is not all_targets:
+        raise Invalid("usage_target", "expected the name of a target, or `--all`")
+    if name is not None:
+        return (name,)
+    listed = members(caller.ask("GET", "/v1/targets").json(), "targets")
+    return tuple(text(one, "name") for one in listed if one.get("state") != "removed")
+
+
+def _reconcile(caller: ClientCaller, name: str, *, apply: bool, destroy_unknown: bool) -> Json:
+    path = f"{_path(name)}/reconcile"
+    if not apply and not destroy_unknown:
+        return {"target": name, **caller.ask("GET", path, wait_s=45).json()}
+    body = {"apply": apply, "destroy_unknown": destroy_unknown}
+    return {"target": name, **caller.ask("POST", path, body, wait_s=45).json()}
+
+
+def _differs(answer: Json) -> bool:
+    """Whether something is left to look at: unknown and not seen gone, missing, or waiting."""
+    gone = {one.get("handle") for one in members(answer, "destroyed") if one.get("presence") == "absent"}
+    unknown = {one.get("handle") for one in members(answer, "unknown")}
+    return bool(unknown - gone or answer.get("missing") or answer.get("waiting"))
 
 
 def _send(method: str, name: str, rest: str, *, profile: str | None, as_json: bool) -> int:

@@ -185,6 +185,22 @@ class Store(Protocol):
         """When the earliest errand that nobody holds is due."""
         ...
 
+    # -- after a restore ---------------------------------------------------------------
+    async def reconciling(self) -> frozenset[TargetId]:
+        """The targets in which nothing is destroyed until an operator has looked.
+
+        Their errands are not claimed, and are not counted by `next_errand_at`.
+        """
+        ...
+
+    async def reconciled(self, target: TargetId) -> None:
+        """Let destroying go on in `target`; harmless for one that does not wait.
+
+        Raises:
+            Unavailable: code `fenced`.
+        """
+        ...
+
     # -- feed and journal --------------------------------------------------------------
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
         """Every revocation after the mark; a snapshot when the mark is of another epoch or too old."""

@@ -28,6 +28,7 @@ from sojourn.core.target import Target, TargetState
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.provider import Intent, Issued, Provider, Providers
 from sojourn.ports.store import Mark, Store
+from sojourn.services._reconciling import require_reconciled
 from sojourn.services._sending import Credential, RecordOutcomes, Sending
 from sojourn.services.end_session import EndSession
 from sojourn.services.mint_tokens import MintTokens, Token
@@ -102,6 +103,7 @@ class ActivateSession:
             target = await self._store.target_named(name)
             if target is None or target.state is not TargetState.READY:
                 raise Refused("target_not_ready", f"target `{name}` may not receive credentials now")
+            await require_reconciled(self._store, target)
             found[name] = (target, await self._providers.of(target))
         return found
 

@@ -11,6 +11,7 @@ from sojourn.core.ids import SessionId
 from sojourn.core.session import LEAVING, Session, State, is_live, reason_of, renew
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Mark, Store
+from sojourn.services._reconciling import waits
 from sojourn.services._retry import decide_again
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.mint_tokens import MintTokens, Token
@@ -34,7 +35,7 @@ class BeatSession:
         self._beats = beats
 
     async def __call__(self, session_id: SessionId, key: str, *, renew: bool = False) -> Beat:
-        """Note that the session lives; a suspended one gets no tokens.
+        """Note that the session lives; one that is suspended, or waits since a restore, gets none.
 
         Raises:
             NotFound: code `unknown_session`; also for another key.
@@ -55,6 +56,9 @@ class BeatSession:
             return Beat(session, ())
         if not is_live(session, now):
             raise Conflict("wrong_state", f"expected an active session, it is `{session.state}`")
+        if await waits(self._store, session.id):  # it may have ended in the time that was lost
+            await self._beats.note(session, now)
+            return Beat(session, ())
         if wants_renewal:
             session, mark = await self._renewed(session, now)
         await self._beats.note(session, now)

@@ -25,6 +25,7 @@ from sojourn.core.window import Window
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
+from sojourn.services._reconciling import require_reconciled
 
 OPEN_MARK: Final = "open"
 
@@ -160,6 +161,7 @@ class OpenSession:
                 raise Refused(
                     "target_not_ready", f"target `{name}` is `{state}`; only a ready one opens sessions"
                 )
+            await require_reconciled(self._store, target)
 
     def _describe(
         self, asked: Asked, attested: Attestation, charter: Charter, admission: Admission, *, now: datetime

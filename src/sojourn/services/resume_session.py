@@ -22,6 +22,7 @@ from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.provider import Intent, Issued, Provider, Providers, Ref
 from sojourn.ports.store import Store
+from sojourn.services._reconciling import require_reconciled
 from sojourn.services._retry import decide_again
 from sojourn.services._sending import RecordOutcomes, Sending
 from sojourn.services.activate_session import Activation, credentials, see_through
@@ -105,6 +106,7 @@ class ResumeSession:
             target = await self._store.target(lease.target)
             if target is None:
                 raise NotFound("unknown_target", f"there is no target `{lease.target_name}`")
+            await require_reconciled(self._store, target)
             found[lease.target_name] = (target, await self._providers.of(target))
         return found
 

@@ -12,6 +12,7 @@ from sojourn.core.ids import SessionId
 from sojourn.core.session import LEAVING, Session
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Overdue, Store
+from sojourn.services._reconciling import waits
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.end_session import EndSession
 from sojourn.services.suspend_session import SuspendSession
@@ -46,15 +47,19 @@ class SweepDeadlines:
         await self._beats.flush()
         moved = 0
         seen: set[SessionId] = set()
+        waiting = 0  # stay due for as long as their targets are not reconciled
         while True:
-            now = self._clock.now()
-            due = await self._store.overdue(now, beats_until=now, limit=BATCH)
+            now, limit = self._clock.now(), BATCH + waiting
+            due = await self._store.overdue(now, beats_until=now, limit=limit)
             fresh = [one for one in due if one.session not in seen]
             for one in fresh:
                 seen.add(one.session)
+                if await waits(self._store, one.session):
+                    waiting += 1
+                    continue
                 moved += await self._judge(one)
             # Everything judged has moved or got a later deadline; what comes again was a race.
-            if len(due) < BATCH or not fresh:
+            if len(due) < limit or not fresh:
                 return moved
 
     async def _judge(self, due: Overdue) -> int:

@@ -48,6 +48,7 @@ class MemoryStore:
 
     def __init__(self, *, epoch: int = 1) -> None:
         self.epoch = epoch
+        self.waiting: set[TargetId] = set()  # to be reconciled
         self.rows: dict[tuple[RowKind, str], Row] = {}
         self.facts: list[Fact] = []
         self.revocations: list[tuple[int, Revocation]] = []
@@ -254,7 +255,7 @@ class MemoryStore:
             for one in self.errands.values()
             if one.errand.run_at <= now
             and (one.until is None or one.until <= now)
-            and one.errand.target not in without
+            and one.errand.target not in self.waiting.union(without)
         ]
         taken = sorted(free, key=lambda one: (one.run_at, one.id))[:limit]
         claimed = [replace(one, attempts=one.attempts + 1) for one in taken]
@@ -272,8 +273,17 @@ class MemoryStore:
 
     async def next_errand_at(self) -> datetime | None:
         await asyncio.sleep(0)
-        waits = [one.until or one.errand.run_at for one in self.errands.values()]
+        free = [one for one in self.errands.values() if one.errand.target not in self.waiting]
+        waits = [one.until or one.errand.run_at for one in free]
         return min(waits, default=None)
+
+    async def reconciling(self) -> frozenset[TargetId]:
+        await asyncio.sleep(0)
+        return frozenset(self.waiting)
+
+    async def reconciled(self, target: TargetId) -> None:
+        await asyncio.sleep(0)
+        self.waiting.discard(target)
 
     # -- feed and journal --------------------------------------------------------------
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:

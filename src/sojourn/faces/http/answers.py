@@ -240,10 +240,18 @@ class FoundView(Answer):
     created_at: str | None
 
 
+class RemovedView(Answer):
+    handle: str
+    presence: Literal["absent", "lingering", "quarantined", "present"]
+
+
 class ReconciliationView(Answer):
     unknown: list[FoundView]
     missing: list[str]
     known: int
+    due: list[str]
+    waiting: bool
+    destroyed: list[RemovedView]
 
 
 class ProblemView(BaseModel):
@@ -285,6 +293,11 @@ class DeploymentView(Answer):
 
 class HealthView(Answer):
     status: Literal["ok"]
+
+
+class ReadyView(Answer):
+    status: Literal["ok"]
+    mode: Literal["normal", "reconcile"]
 
 
 class KeysView(Answer):

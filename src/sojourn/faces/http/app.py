@@ -111,10 +111,11 @@ ROUTES: Final = (
     Row("POST", "/v1/targets/{name}/drain", targets.drain_target, C, answers.TargetView),
     Row("DELETE", "/v1/targets/{name}", targets.remove_target, C, answers.TargetView),
     Row("GET", "/v1/targets/{name}/reconcile", targets.reconcile_target, C, answers.ReconciliationView),
+    Row("POST", "/v1/targets/{name}/reconcile", targets.apply_reconciliation, C, answers.ReconciliationView),
     Row("GET", "/log/checkpoint", journal.checkpoint, A, TEXT),
     Row("GET", "/log/tile/{level}/{index:path}", journal.tile, A, BYTES),
     Row("GET", "/healthz", ops.healthy, A, answers.HealthView),
-    Row("GET", "/readyz", ops.ready, A, answers.HealthView),
+    Row("GET", "/readyz", ops.ready, A, answers.ReadyView),
     Row("GET", "/metrics", ops.metrics, A, METRICS),
 )
 

@@ -20,7 +20,7 @@ from sojourn.core.secret import Secret
 from sojourn.core.session import Session, Task
 from sojourn.core.target import Target
 from sojourn.ports.attestor import Evidence
-from sojourn.ports.provider import Check, Found
+from sojourn.ports.provider import Check, Found, Presence
 from sojourn.ports.store import Mark
 
 
@@ -83,6 +83,15 @@ class Beat(Protocol):
     def tokens(self) -> Sequence[Token]: ...
 
 
+class Removed(Protocol):
+    """A credential that nothing accounted for, after it was destroyed."""
+
+    @property
+    def handle(self) -> str: ...
+    @property
+    def presence(self) -> Presence: ...
+
+
 class Reconciliation(Protocol):
     """What a target holds, against what is on record."""
 
@@ -92,6 +101,12 @@ class Reconciliation(Protocol):
     def missing(self) -> Sequence[str]: ...
     @property
     def known(self) -> int: ...
+    @property
+    def due(self) -> Sequence[str]: ...
+    @property
+    def waiting(self) -> bool: ...
+    @property
+    def destroyed(self) -> Sequence[Removed]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +217,8 @@ class ChangeTarget(Protocol):
 
 class ReconcileTarget(Protocol):
     async def __call__(self, name: str) -> Reconciliation: ...
+
+    async def apply(self, name: str, *, destroy_unknown: bool) -> Reconciliation: ...
 
 
 class WriteEvidence(Protocol):

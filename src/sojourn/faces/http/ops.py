@@ -26,15 +26,17 @@ async def healthy(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """This process answers and its database does, too."""
+    """This process answers and its database does, too; `mode` tells if targets wait to be reconciled."""
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
             await desk_of(request).store.head()
+            waiting = await desk_of(request).store.reconciling()
+            waiting = await desk_of(request).store.reconciling()
     except TimeoutError as error:
         raise Unavailable(
             "store_unavailable", f"the database did not answer within {_READY_WITHIN_S:g} s"
         ) from error
-    return views.reply({"status": "ok"})
+    return views.reply({"status": "ok", "mode": "reconcile" if waiting else "normal"})
 
 
 async def metrics(request: Request) -> Response:

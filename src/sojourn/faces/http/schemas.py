@@ -168,6 +168,13 @@ class CharterBody(Wire):
     renewals: RenewalsBody = RenewalsBody()
 
 
+class ReconcileBody(Wire):
+    """What to do about what was found; by itself a comparison changes nothing."""
+
+    apply: bool = False
+    destroy_unknown: bool = False
+
+
 class TargetBody(Wire):
     """A target to add; `secret` is sealed at once and never shown again."""
 

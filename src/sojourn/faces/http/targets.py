@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import Request
 from starlette.responses import Response
 
-from sojourn.core.errors import NotFound
+from sojourn.core.errors import Invalid, NotFound
 from sojourn.core.secret import Secret
 from sojourn.faces.http import views
 from sojourn.faces.http.callers import ReadingOperator, WritingOperator
 from sojourn.faces.http.desk import desk_of
-from sojourn.faces.http.schemas import TargetBody
+from sojourn.faces.http.schemas import ReconcileBody, TargetBody
 
 
 async def add_target(request: Request, caller: WritingOperator, body: TargetBody) -> Response:
@@ -57,3 +57,15 @@ async def remove_target(request: Request, caller: WritingOperator, name: str) ->
 async def reconcile_target(request: Request, caller: ReadingOperator, name: str) -> Response:
     """Compare what the target holds under our prefix with what is on record."""
     return views.reply(views.reconciliation(await desk_of(request).verbs.reconcile_target(name)))
+
+
+async def apply_reconciliation(
+    request: Request, caller: WritingOperator, name: str, body: ReconcileBody
+) -> Response:
+    """Compare; with `apply` let destroying go on after a restore, with `destroy_unknown` remove the rest."""
+    verb = desk_of(request).verbs.reconcile_target
+    if body.apply:
+        return views.reply(views.reconciliation(await verb.apply(name, destroy_unknown=body.destroy_unknown)))
+    if body.destroy_unknown:
+        raise Invalid("invalid_request", "`destroy_unknown` needs `apply`")
+    return views.reply(views.reconciliation(await verb(name)))

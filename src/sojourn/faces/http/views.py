@@ -199,4 +199,7 @@ def reconciliation(value: Reconciliation) -> Json:
         ],
         "missing": list(value.missing),
         "known": value.known,
+        "due": list(value.due),
+        "waiting": value.waiting,
+        "destroyed": [{"handle": one.handle, "presence": one.presence} for one in value.destroyed],
     }
