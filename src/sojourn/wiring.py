@@ -218,12 +218,15 @@ async def assemble(serving: Serving) -> Deployment:
     """
     deployment = deployment_id(serving.state)
     keys = FileKeys(serving.state / "keys", f"sojourn.{deployment}/log")
+    return Deployment(await open_store(serving), Settings(serving.issuer, deployment), keys)
+
+
+async def open_store(serving: Serving) -> Store:
+    """The deployment's database, with its high-water mark beside the keys."""
     high_water = HighWater(serving.state / "keys" / "high-water")
     if serving.dsn is not None:
-        store: Store = await open_postgres(serving.dsn, high_water=high_water)
-    else:
-        store = await open_sqlite(serving.state / "sojourn.sqlite3", high_water=high_water)
-    return Deployment(store, Settings(serving.issuer, deployment), keys)
+        return await open_postgres(serving.dsn, high_water=high_water)
+    return await open_sqlite(serving.state / "sojourn.sqlite3", high_water=high_water)
 
 
 async def run(serving: Serving) -> None:

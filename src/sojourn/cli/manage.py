@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ from cyclopts import App, Parameter
 from sojourn.cli.calling import caller_of, guarded, name_in_path
 from sojourn.cli.exits import Exit
 from sojourn.cli.local import ask_local
+from sojourn.cli.offline import kill_offline
 from sojourn.cli.output import say, show_json, show_pairs, show_table
 from sojourn.cli.receipt import Receipt
 from sojourn.client.caller import ClientCaller
@@ -65,9 +67,23 @@ def show(session: str, /, *, profile: Profile = None, as_json: AsJson = False) -
 
 @app.command
 def kill(
-    session: str, /, *, detail: str = "", wait: int = 60, profile: Profile = None, as_json: AsJson = False
+    session: str,
+    /,
+    *,
+    detail: str = "",
+    wait: int = 60,
+    offline: bool = False,
+    state: Path | None = None,
+    config: Path | None = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
 ) -> int:
-    """End a session now, and wait until that is proven."""
+    """End a session now, and wait until that is proven; `--offline` needs only the database."""
+    if offline:
+        return guarded(
+            lambda: kill_offline(session, detail, state=state, config=config, as_json=as_json),
+            as_json=as_json,
+        )
     return _end(
         "kill", session, {"detail": detail} if detail else {}, wait=wait, profile=profile, as_json=as_json
     )
