@@ -89,12 +89,14 @@ class _Fork:
 
 def _run(work: Callable[[Gate], Awaitable[None]], gate: Gate) -> None:
     """In the child: play, and leave without anything of the parent's being flushed."""
+    code = 1
     try:
         asyncio.run(_awaited(work, gate))
-    except BaseException:  # noqa: BLE001 - the child's last word, whatever it is
-        gate.say("failed " + json.dumps(traceback.format_exc()))
-        os._exit(1)
-    os._exit(0)
+        code = 0
+    finally:
+        if code:  # the child's last word, whatever it is
+            gate.say("failed " + json.dumps(traceback.format_exc()))
+        os._exit(code)
 
 
 async def _awaited(work: Callable[[Gate], Awaitable[None]], gate: Gate) -> None:
