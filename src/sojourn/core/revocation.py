@@ -184,8 +184,11 @@ class RevocationView:
         own = self._sessions.get(claims.sid)
         if own is not None and (own.min_gen is None or claims.generation < own.min_gen):
             return True
-        limits = (self._sessions.get(ancestor) for ancestor in claims.ancestors)
-        return any(limit is not None and limit.min_gen is None for limit in limits)
+        for ancestor in claims.ancestors:
+            limit = self._sessions.get(ancestor)
+            if limit is not None and limit.min_gen is None:
+                return True
+        return False
 
     def _selected(self, claims: AccessClaims) -> bool:
         return any(

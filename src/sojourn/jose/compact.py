@@ -61,7 +61,7 @@ def octets_of(segment: str, code: str) -> bytes:
 
 def _object(octets: bytes, code: str) -> Mapping[str, object]:
     try:
-        value = json.loads(octets.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = _STRICT.decode(octets.decode())
     except (ValueError, RecursionError) as error:
         raise Unauthenticated(code, "a part is not JSON, or names a member twice") from error
     if not isinstance(value, dict):
@@ -78,3 +78,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: `json.loads` with hooks would build a decoder for each part of each token.
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
