@@ -156,6 +156,8 @@ def _route(plane: ControlPlane, handler: BaseHTTPRequestHandler, raw: bytes) -> 
         feed = {"period_s": 1, "deaf_after_s": 5}
         told = {"issuer": plane.issuer, "log_vkey": "log+1+k", "log_origin": "log", "feed": feed}
         return 200, {**told, "server_time": _now()}
+    if path == "/readyz":
+        return 200, {"status": "ready", "mode": "normal"}
     body = json.loads(raw) if raw else {}
     if path == "/v1/sessions" and method == "POST":
         return _open(plane, handler, body)
