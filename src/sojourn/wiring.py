@@ -23,6 +23,7 @@ from sojourn.adapters.file_keys import FileKeys
 from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
+from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.adapters.waking_store import Wake, waking
 from sojourn.attestors.signed_jwt import SignedJwt
@@ -30,6 +31,7 @@ from sojourn.catalog import ATTESTORS
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
 from sojourn.core.client import Role
+from sojourn.core.errors import Unavailable
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
 from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Places
@@ -96,6 +98,7 @@ class Deployment:
         self.clock, self.entropy, self.bell = SystemClock(), SystemEntropy(), LocalBell()
         self._wake = Wake()
         self._opened = store
+        self.failed = store.failed if isinstance(store, SqlStore) else asyncio.Event()
         self.store = waking(store, self._wake)
         self._keys = keys
         self._providers = CatalogProviders(self.store, keys.sealer, self.clock, sealed_name=sealed_name)
@@ -230,13 +233,20 @@ async def open_store(serving: Serving) -> Store:
 
 
 async def run(serving: Serving) -> None:
-    """Serve until a signal asks to stop."""
+    """Serve until a signal asks to stop.
+
+    Raises:
+        Unavailable: code `store_unavailable`; the disk failed while we served.
+    """
     check(serving.listen)
     deployment = await assemble(serving)
     deployment.start()
     try:
         _offer(serving, await deployment.invite())
-        await serve_http(deployment.app, serving.listen, started=asyncio.Event())
+        failed = deployment.failed
+        await serve_http(deployment.app, serving.listen, started=asyncio.Event(), stop=failed)
+        if failed.is_set():
+            raise Unavailable("store_unavailable", "the disk failed; mend it, then start again")
     finally:
         await deployment.stop()
 

@@ -37,7 +37,7 @@ def crashed(dig: Dig, store: str, kills: int) -> dict[str, int]:
 def test_five_kills_under_load_lose_nothing(dig: Dig, store: str) -> None:
     counts = crashed(dig, store, 5)
 
-    assert counts["leaving"] > counts["kills"]
+    assert counts["active"] and counts["leaving"], "the lives were too short to have answered anything"
     print(json.dumps({"store": store, **counts}))
 
 

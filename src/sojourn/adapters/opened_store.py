@@ -7,7 +7,7 @@ import logging
 from functools import cache
 from pathlib import Path
 
-from sojourn.adapters import postgres_database, sql_epoch, sql_reads
+from sojourn.adapters import postgres_database, sql_epoch, sql_reads, sql_work
 from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.migrations.upgrade import upgrade
 from sojourn.adapters.postgres_database import PostgresDatabase
@@ -27,7 +27,7 @@ async def open_sqlite(path: Path, *, high_water: HighWater | None = None) -> Sql
         Unavailable: code `store_locked`; another process uses it.
         Refused: code `not_durable`.
     """
-    return await opened(SqliteDatabase(path), high_water)
+    return await opened(SqliteDatabase(path), high_water, alone=True)
 
 
 async def open_postgres(dsn: Secret, *, high_water: HighWater | None = None) -> SqlStore:
@@ -59,11 +59,16 @@ def _empty_image() -> bytes:
     return template.image()
 
 
-async def opened(database: Database, high_water: HighWater | None = None) -> SqlStore:
-    """The store over `database`, migrated, in its epoch; the database is closed if that fails."""
+async def opened(database: Database, high_water: HighWater | None = None, *, alone: bool = False) -> SqlStore:
+    """The store over `database`, migrated, in its epoch; the database is closed if that fails.
+
+    `alone`: no other process uses it, so what an earlier one held is free again.
+    """
     try:
         await database.write(upgrade)
         epoch = await _settle_epoch(database, high_water)
+        if alone:
+            await database.write(sql_work.release_all)
     except (Rejected, Broken) as error:
         await database.close()
         raise Unavailable(

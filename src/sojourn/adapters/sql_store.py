@@ -47,13 +47,19 @@ class SqlStore:
         self._high_water = high_water
         self._reconciling = reconciling  # once false for good: only a new epoch, which fences us, sets it
         self._group = CommitGroup(self._land)
+        self.failed = asyncio.Event()
+        """Set when the disk failed: nothing more is written, and the process had better end."""
 
     async def commit(self, change: Change) -> Head:
         """Write `change` together with what others write now."""
         return await self._group.submit(change)
 
     async def _land(self, changes: Sequence[Change]) -> list[Outcome]:
-        return await self._database.write(lambda connection: land(connection, changes, epoch=self._epoch))
+        try:
+            return await self._database.write(lambda connection: land(connection, changes, epoch=self._epoch))
+        except Broken:
+            self.failed.set()
+            raise
 
     async def _write(self, call: Callable[[Any], R]) -> R:
         try:
@@ -61,6 +67,7 @@ class SqlStore:
         except Rejected as error:
             raise Conflict("stale", "another node wrote this first") from error
         except Broken as error:
+            self.failed.set()
             raise Unavailable("store_unavailable", f"the disk failed: {error}") from error
 
     async def _read(self, call: Callable[[Any], R]) -> R:

@@ -57,6 +57,11 @@ def claim(
     ]
 
 
+def release_all(connection: Connection) -> None:
+    """Take every hold back: for a process that is alone, and knows that no holder is left."""
+    connection.execute(update(_ERRAND).values(held_by=None, held_until=None))
+
+
 def postpone(connection: Connection, errand: ErrandId, holder: str, *, run_at: datetime, error: str) -> bool:
     """Give an errand back; nothing happens, and false is said, if `holder` no longer holds it."""
     given = (

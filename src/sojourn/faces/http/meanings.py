@@ -57,6 +57,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "no_renewal_left": (403, "The charter allows no further renewal."),
     "not_drained": (409, "The target is ready; drain it first."),
     "not_durable": (403, "The database does not sync what it commits; the server does not start on it."),
+    "no_store": (404, "No server ever kept its state in this folder."),
     "not_found": (404, "There is no such thing, or you may not know of it."),
     "not_in_charter": (403, "The charter does not name this client."),
     "not_sealed": (503, "The newest facts are not under a checkpoint yet; come back in a second."),

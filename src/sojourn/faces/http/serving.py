@@ -58,8 +58,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-async def serve(app: ASGIApp, listen: Listen, *, started: asyncio.Event) -> None:
-    """Serve until a signal asks to stop; `started` is set once the port is open.
+async def serve(app: ASGIApp, listen: Listen, *, started: asyncio.Event, stop: asyncio.Event) -> None:
+    """Serve until a signal asks to stop, or `stop` is set; `started` is set once the port is open.
 
     Raises:
         Invalid: as `check`.
@@ -67,7 +67,7 @@ async def serve(app: ASGIApp, listen: Listen, *, started: asyncio.Event) -> None
     check(listen)
     server = uvicorn.Server(_configuration(app, listen))
     _outlive_signals()
-    watching = asyncio.create_task(_watch(server, started))
+    watching = asyncio.create_task(_watch(server, started, stop))
     try:
         await server.serve()
     finally:
@@ -88,10 +88,12 @@ def _heard(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends us at once
 
 
-async def _watch(server: uvicorn.Server, started: asyncio.Event) -> None:
+async def _watch(server: uvicorn.Server, started: asyncio.Event, stop: asyncio.Event) -> None:
     while not server.started:
         await asyncio.sleep(0.02)
     started.set()
+    await stop.wait()
+    server.should_exit = True
 
 
 def _configuration(app: ASGIApp, listen: Listen) -> uvicorn.Config:
