@@ -271,8 +271,8 @@ def serve(config: Path) -> int:
     return 0
 
 
-def dev(state: Path, *, port: int, profile_folder: Path) -> int:
-    """Serve on loopback with embedded SQLite in `state`; profiles are written by `sojourn client add`."""
+def dev(state: Path, *, port: int) -> int:
+    """Serve on loopback with embedded SQLite in `state`."""
     _run(dev_serving(state, port))
     return 0
 

@@ -19,11 +19,11 @@ class Wiring(Protocol):
         """Serve as the file `config` says."""
         ...
 
-    def dev(self, state: Path, *, port: int, profile_folder: Path) -> int:
+    def dev(self, state: Path, *, port: int) -> int:
         """Serve on loopback with embedded SQLite in `state`.
 
-        Writes a demo workload profile into `profile_folder`, an invitation for the first
-        operator into `state`, and shows address and link on the terminal.
+        Writes an invitation for the first operator into `state`, and shows address and link
+        on the terminal.
         """
         ...
 
@@ -37,16 +37,13 @@ def dev(
     *,
     state: Annotated[Path | None, Parameter(help="Where the database and keys are kept.")] = None,
     port: int = 8787,
-    profiles: Annotated[Path | None, Parameter(help="Where the demo workload's profile goes.")] = None,
 ) -> int:
     """Run a control plane on this machine, for trying things out."""
     import os
 
-    from sojourn.client.profile import profile_folder
-
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    place, folder = state or home / "sojourn", profiles or profile_folder(os.environ)
-    return guarded(lambda: _wiring().dev(place, port=port, profile_folder=folder), as_json=False)
+    place = state or home / "sojourn"
+    return guarded(lambda: _wiring().dev(place, port=port), as_json=False)
 
 
 def _wiring() -> Wiring:
