@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import string
 import tomllib
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ def read_serving(path: Path) -> Serving:
     """Read the configuration file.
 
     Raises:
-        Invalid: code `bad_config`, naming the member.
+        Invalid: code `bad_config`, naming the member, or `unsafe_file`.
     """
     found = _members(path)
     host, _, port = _text(found, "listen").rpartition(":")
@@ -55,7 +56,7 @@ def read_serving(path: Path) -> Serving:
     issuer = _text(found, "issuer")
     if not issuer.startswith(("https://", "http://")) or issuer.endswith("/"):
         raise Invalid("bad_config", "expected `issuer` as an address without a slash at its end")
-    secret = None if dsn is None else Secret(_read(dsn).strip())
+    secret = None if dsn is None else Secret(_read_secret(dsn))
     return Serving(issuer, Path(_text(found, "state")), listen, secret)
 
 
@@ -82,6 +83,8 @@ def write_private(path: Path, text: str) -> None:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)
 
 
@@ -98,6 +101,18 @@ def _members(path: Path) -> Mapping[str, object]:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid("bad_config", f"`{path}` cannot be read") from error
+
+
+def _read_secret(path: Path) -> str:
+    """The one line of a file that nobody else can read."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), encoding="utf-8") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+                raise Invalid("unsafe_file", f"`{path}` must be a file of ours with mode 0600")
+            return file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid("bad_config", f"`{path}` cannot be read") from error
 
