@@ -36,7 +36,9 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 TIMED = (
-    "tests/acceptance/",
+    "tests/acceptance/test_a_hundred_kills.py",
+    "tests/acceptance/test_guarded_api.py",
+    "tests/acceptance/test_guards_under_fire.py",
     "tests/cli/test_run.py",
     "tests/faces/test_hostile_input.py",
     "tests/guard/test_feed_and_streams.py",
