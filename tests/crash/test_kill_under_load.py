@@ -19,8 +19,10 @@ def crashed(dig: Dig, store: str, kills: int) -> dict[str, int]:
     chance = random.Random(seed)
     grave = dig(store, missed_after_s=2.0)
     said: list[list[str]] = []
-    for _ in range(kills):
-        answer = grave.ask("load", seconds=chance.uniform(0.05, LONGEST_S))
+    for number in range(kills):
+        # However slow the machine, one life gets as far as to answer an end.
+        heard = "gate" if number else "leaving"
+        answer = grave.ask("load", seconds=chance.uniform(0.05, LONGEST_S), heard=heard)
         assert answer["status"] == 9, answer
         said += [word.split() for word in answer["words"] if word != "gate"]
 

@@ -50,11 +50,15 @@ class _Fork:
 
     def until_gate(self) -> bool:
         """Whether it came to the gate before it ended."""
-        deadline = time.monotonic() + GATE_SECONDS
-        while b"gate\n" not in self._text and time.monotonic() < deadline:
+        return self.until_said("gate")
+
+    def until_said(self, word: str) -> bool:
+        """Whether it said a line that begins with `word` before it ended."""
+        wanted, deadline = f"\n{word}".encode(), time.monotonic() + GATE_SECONDS
+        while wanted not in b"\n" + self._text and time.monotonic() < deadline:
             if select.select([self._said], [], [], 0.1)[0] and not self._read():
                 return False
-        return b"gate\n" in self._text
+        return wanted in b"\n" + self._text
 
     def let_go(self) -> None:
         """Open the gate."""
@@ -123,7 +127,7 @@ def serve(place: Place) -> None:
             case "break":
                 answer = _broken(place, _Fork(partial(bear_broken_disk, place)), asked["sync"])
             case _:
-                answer = _loaded(_Fork(partial(load, place)), asked["seconds"])
+                answer = _loaded(_Fork(partial(load, place)), asked["seconds"], asked["heard"])
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
@@ -164,8 +168,9 @@ def _all_traced(pid: int) -> bool:
     return all("TracerPid:\t0\n" not in task for task in tasks)
 
 
-def _loaded(fork: _Fork, seconds: float) -> Answer:
-    fork.until_gate()
+def _loaded(fork: _Fork, seconds: float, heard: str) -> Answer:
+    """Kill it `seconds` after it first said `heard`."""
+    fork.until_said(heard)
     fork.listen(seconds)
     status = fork.end()
     return {"words": fork.words(), "status": status}
