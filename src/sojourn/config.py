@@ -25,6 +25,8 @@ class Settings:
     stuck_after: timedelta = timedelta(seconds=60)  # then the residual is recorded and someone is called
     deaf_after: timedelta = timedelta(seconds=5)  # L: a guard that heard nothing for so long refuses
     feed_period: timedelta = timedelta(seconds=1)  # D: how long a feed question waits for news
+    preflight_every: timedelta = timedelta(hours=6)  # a target that went bad is found without a session
+    preflight_unfit_every: timedelta = timedelta(minutes=10)  # one that failed may open sessions again soon
     remember_calls: timedelta = timedelta(hours=24)  # idempotency keys
 
     @property

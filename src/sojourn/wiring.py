@@ -43,8 +43,9 @@ from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving,
 from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.store import Store
+from sojourn.services._targets import sealed_name
 from sojourn.services.activate_session import ActivateSession
-from sojourn.services.add_target import AddTarget, sealed_name
+from sojourn.services.add_target import AddTarget
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.apply_charter import ApplyCharter
 from sojourn.services.beat_book import BeatBook
@@ -55,12 +56,14 @@ from sojourn.services.end_session import EndSession
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.open_session import OpenSession
+from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.services.reconcile_target import ReconcileTarget
 from sojourn.services.register_client import INVITATION, RegisterClient, invitation_key
 from sojourn.services.remove_client import RemoveClient
 from sojourn.services.remove_target import RemoveTarget
+from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
@@ -146,6 +149,9 @@ class Deployment:
             store=store,
             wake=self._wake,
             sweep_every_s=settings.sweep_every.total_seconds(),
+            preflight=PreflightDue(
+                store, clock, PreflightTarget(store, clock, self._providers, settings), settings
+            ),
         )
 
     def _desk(self) -> Desk:
@@ -197,6 +203,9 @@ class Deployment:
             apply_charter=ApplyCharter(store, clock, entropy),
             add_target=AddTarget(store, clock, entropy, self._keys.sealer, make=providers.make),
             preflight_target=PreflightTarget(store, clock, providers, settings),
+            replace_credential=ReplaceCredential(
+                store, clock, self._keys.sealer, settings, make=providers.make
+            ),
             drain_target=DrainTarget(store, clock),
             remove_target=RemoveTarget(store, clock),
             reconcile_target=ReconcileTarget(store, providers, settings),

@@ -1,4 +1,4 @@
-"""The loops that keep promises: reap, sweep, announce, seal, forget.
+"""The loops that keep promises: reap, sweep, announce, seal, try targets out, forget.
 
 Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
 error: an error is logged and counted, and the loop goes on. This is the only place that
@@ -30,6 +30,7 @@ SEAL_PAUSE_S: Final = 0.1
 """Facts of so long share one checkpoint: signing each by itself would gain nothing."""
 
 FORGET_EVERY_S: Final = 60.0
+PREFLIGHT_LOOK_EVERY_S: Final = 30.0
 _AFTER_ERROR_S: Final = 0.5
 
 Once = Callable[[], Awaitable[int]]
@@ -40,6 +41,14 @@ class Seals(Protocol):
 
     async def run_once(self) -> int:
         """How many facts were sealed."""
+        ...
+
+
+class Preflights(Protocol):
+    """What tries targets out again."""
+
+    async def run_once(self) -> int:
+        """How many targets were tried out."""
         ...
 
 
@@ -57,11 +66,13 @@ class Worker:
         store: Store,
         wake: Wake,
         sweep_every_s: float,
+        preflight: Preflights | None = None,
     ) -> None:
         self._reap = reap
         self._sweep = sweep
         self._announce = announce
         self._seal = seal
+        self._preflight = preflight
         self._clock = clock
         self._store = store
         self._wake = wake
@@ -77,6 +88,8 @@ class Worker:
             group.create_task(self._for_ever("forget", self._forgetting))
             if self._seal is not None:
                 group.create_task(self._for_ever("seal", self._sealing))
+            if self._preflight is not None:
+                group.create_task(self._for_ever("preflight", self._preflighting))
 
     async def _for_ever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -102,6 +115,12 @@ class Worker:
         while True:
             await self._clock.sleep(FORGET_EVERY_S)
             await self._store.forget_expired(self._clock.now())
+
+    async def _preflighting(self) -> None:
+        assert self._preflight is not None
+        while True:
+            await self._clock.sleep(PREFLIGHT_LOOK_EVERY_S)
+            await self._preflight.run_once()
 
     async def _sealing(self) -> None:
         assert self._seal is not None

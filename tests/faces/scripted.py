@@ -365,6 +365,9 @@ class Script:
     async def drain_target(self, name: str) -> Target:
         return self._target(name)
 
+    async def replace_credential(self, name: str, secret: Secret) -> Target:
+        return self._target(name)
+
     async def remove_target(self, name: str) -> Target:
         return self._target(name)
 

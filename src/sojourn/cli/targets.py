@@ -75,6 +75,21 @@ def show(name: str, /, *, profile: Profile = None, as_json: AsJson = False) -> i
 
 
 @app.command
+def credential(
+    name: str, /, *, secret_file: SecretFile = None, profile: Profile = None, as_json: AsJson = False
+) -> int:
+    """Use another admin credential, once the target has answered to it. It comes as for `target add`."""
+
+    def work() -> int:
+        body = {"secret": read_secret("new admin DSN", secret_file).reveal()}
+        answer = caller_of(profile).ask("POST", f"{_path(name)}/credential", body, wait_s=45)
+        _show(answer.json(), as_json=as_json)
+        return Exit.OK
+
+    return guarded(work, as_json=as_json)
+
+
+@app.command
 def drain(name: str, /, *, profile: Profile = None, as_json: AsJson = False) -> int:
     """Make no new credentials in a target; those there are end as they would."""
     return _send("POST", name, "/drain", profile=profile, as_json=as_json)

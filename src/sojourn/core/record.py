@@ -53,6 +53,7 @@ class FactKind(StrEnum):
     CHARTER_APPLIED = "charter.applied"
     TARGET_ADDED = "target.added"
     TARGET_PREFLIGHTED = "target.preflighted"
+    TARGET_CREDENTIAL_REPLACED = "target.credential_replaced"
     TARGET_DRAINING = "target.draining"
     TARGET_REMOVED = "target.removed"
 

@@ -40,6 +40,7 @@ class Target:
     revocation_class: str
     added_at: datetime
     preflight_at: datetime | None = None
+    secret_number: int = 1  # which admin credential is sealed beside it, counted from the first
 
 
 def add(target: Target) -> Step[Target]:
@@ -52,6 +53,12 @@ def preflighted(target: Target, *, passed: bool, now: datetime) -> Step[Target]:
     state = TargetState.READY if passed else TargetState.UNFIT
     kept = target.state if target.state in (TargetState.DRAINING, TargetState.REMOVED) else state
     return moved(FactKind.TARGET_PREFLIGHTED, RowKind.TARGET, target, now, state=kept, preflight_at=now)
+
+
+def replace_credential(target: Target, now: datetime) -> Step[Target]:
+    """Another admin credential is used from now on; whatever was under way goes on with it."""
+    number = target.secret_number + 1
+    return moved(FactKind.TARGET_CREDENTIAL_REPLACED, RowKind.TARGET, target, now, secret_number=number)
 
 
 def drain(target: Target, now: datetime) -> Step[Target]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -14,21 +14,10 @@ from sojourn.core.secret import Secret
 from sojourn.core.target import Target, TargetState, add
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.keys import Sealer
-from sojourn.ports.provider import Provider
 from sojourn.ports.store import Store
-
-MakeProvider = Callable[[Target, Secret], Provider]
-"""A provider for a target that is not on record yet; it connects to nothing until it is used.
-
-Raises `Invalid`: code `unknown_provider`, or one about the settings.
-"""
+from sojourn.services._targets import MakeProvider, sealed_name
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-
-
-def sealed_name(target: TargetId) -> str:
-    """The name under which a target's admin credential is sealed."""
-    return f"target:{target}"
 
 
 class AddTarget:

@@ -215,6 +215,7 @@ class TargetView(Answer):
     revocation_class: str
     added_at: str
     preflight_at: str | None
+    secret_number: int
 
 
 class TargetsView(Answer):

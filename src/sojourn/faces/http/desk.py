@@ -38,6 +38,7 @@ class Verbs:
     apply_charter: doors.ApplyCharter
     add_target: doors.AddTarget
     preflight_target: doors.PreflightTarget
+    replace_credential: doors.ReplaceCredential
     drain_target: doors.ChangeTarget
     remove_target: doors.ChangeTarget
     reconcile_target: doors.ReconcileTarget

@@ -209,6 +209,10 @@ class PreflightTarget(Protocol):
     async def __call__(self, name: str) -> tuple[Target, Sequence[Check]]: ...
 
 
+class ReplaceCredential(Protocol):
+    async def __call__(self, name: str, secret: Secret, /) -> Target: ...
+
+
 class ChangeTarget(Protocol):
     """Draining and removing have one shape."""
 

@@ -168,6 +168,12 @@ class CharterBody(Wire):
     renewals: RenewalsBody = RenewalsBody()
 
 
+class CredentialBody(Wire):
+    """The admin credential that a target has from now on; it is sealed at once and never shown again."""
+
+    secret: Annotated[str, StringConstraints(min_length=1, max_length=4096)] = Field(repr=False)
+
+
 class ReconcileBody(Wire):
     """What to do about what was found; by itself a comparison changes nothing."""
 

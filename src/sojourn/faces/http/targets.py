@@ -10,7 +10,7 @@ from sojourn.core.secret import Secret
 from sojourn.faces.http import views
 from sojourn.faces.http.callers import ReadingOperator, WritingOperator
 from sojourn.faces.http.desk import desk_of
-from sojourn.faces.http.schemas import ReconcileBody, TargetBody
+from sojourn.faces.http.schemas import CredentialBody, ReconcileBody, TargetBody
 
 
 async def add_target(request: Request, caller: WritingOperator, body: TargetBody) -> Response:
@@ -42,6 +42,14 @@ async def preflight_target(request: Request, caller: WritingOperator, name: str)
     """Make a canary, use it, cut it, prove it dead; say what is missing."""
     target, checks = await desk_of(request).verbs.preflight_target(name)
     return views.reply({"target": views.target(target), "checks": [views.check(c) for c in checks]})
+
+
+async def replace_credential(
+    request: Request, caller: WritingOperator, name: str, body: CredentialBody
+) -> Response:
+    """Use another admin credential from now on, once the target has answered to it."""
+    target = await desk_of(request).verbs.replace_credential(name, Secret(body.secret))
+    return views.reply(views.target(target))
 
 
 async def drain_target(request: Request, caller: WritingOperator, name: str) -> Response:

@@ -176,6 +176,7 @@ def target(value: Target) -> Json:
         "revocation_class": value.revocation_class,
         "added_at": show(value.added_at),
         "preflight_at": _show(value.preflight_at),
+        "secret_number": value.secret_number,
     }
 
 
