@@ -1,5 +1,6 @@
-"""Signed tokens, in one place for both sides: ES256 only, compact only, one `typ` for each use."""
+"""Signed tokens, in one place for both sides: compact only, one `typ` for each use, ours ES256 only."""
 
+from sojourn.jose.foreign import ForeignKey, IssuerKey, read_foreign_keys, verify_foreign_token
 from sojourn.jose.keys import Es256Key, VerifyKey, read_key_set
 from sojourn.jose.sign import sign_client_assertion, sign_proof
 from sojourn.jose.verify import (
@@ -15,14 +16,18 @@ from sojourn.jose.verify import (
 __all__ = [
     "ClientAssertion",
     "Es256Key",
+    "ForeignKey",
+    "IssuerKey",
     "VerifiedProof",
     "VerifyKey",
     "peek_client",
+    "read_foreign_keys",
     "read_key_set",
     "sign_client_assertion",
     "sign_proof",
     "verify_access_token",
     "verify_client_assertion",
     "verify_client_token",
+    "verify_foreign_token",
     "verify_proof",
 ]
