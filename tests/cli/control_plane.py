@@ -234,7 +234,12 @@ def _open(plane: ControlPlane, handler: BaseHTTPRequestHandler, body: dict[str, 
     now = datetime.now(UTC)
     plane.names[name], plane.keys[sid] = sid, key
     window = {"opens": show(now), "closes": show(now + timedelta(seconds=plane.window_s))}
-    beat = {"every_s": plane.every_s, "missed_after_s": plane.missed_after_s, "suspend_first": False}
+    beat = {
+        "every_s": plane.every_s,
+        "missed_after_s": plane.missed_after_s,
+        "suspend_first": False,
+        "evidence": "key",
+    }
     plane.sessions[sid] = {
         "id": sid, "state": "active", "client": client,
         "owner": "team", "task": body["task"], "charter": "demo@1",

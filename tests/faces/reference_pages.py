@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from sojourn.faces.http.charter_schemas import published
 from sojourn.faces.http.problems import reference
 from tests.faces.world import World
 
@@ -16,7 +17,12 @@ def pages() -> Mapping[Path, str]:
     """Every such page with its text as it should be."""
     document = json.dumps(World().app.openapi(), indent=1, ensure_ascii=False, sort_keys=True)
     folder = ROOT / "docs" / "reference"
-    return {folder / "openapi.json": document + "\n", folder / "errors.md": reference()}
+    schema = json.dumps(published(), indent=1, ensure_ascii=False, sort_keys=True)
+    return {
+        folder / "openapi.json": document + "\n",
+        folder / "errors.md": reference(),
+        folder / "charter.schema.json": schema + "\n",
+    }
 
 
 if __name__ == "__main__":

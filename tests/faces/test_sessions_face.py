@@ -214,7 +214,7 @@ def _path(opened: dict[str, Any], tail: str) -> str:
 
 
 def test_a_span_is_written_in_the_largest_exact_unit() -> None:
-    from sojourn.faces.http.views import span
+    from sojourn.faces.http.charter_views import span
 
     written = [span(timedelta(seconds=s)) for s in (1, 60, 90, 3600, 86_400)]
 

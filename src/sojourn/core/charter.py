@@ -1,15 +1,16 @@
 """A task's template, approved once by its owner: the upper bound of every session of that task.
 
-In this version the charter is also the policy: who may open, which grants, for how long,
-with which heartbeat and how many renewals. What it does not allow is refused; what exceeds a
-bound is refused, never rounded. A version, once applied, never changes.
+Who may open, which grants, for how long, with which heartbeat, budget and window, and what
+ends it. What it does not allow is refused; what exceeds a bound is refused, never rounded.
+A version, once applied, never changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from sojourn.core.errors import Invalid, Refused
 from sojourn.core.ids import CharterId, OwnerId
@@ -24,6 +25,84 @@ class Renewals:
 
     times: int
     by: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """A client that may open, if attested facts are exactly these."""
+
+    client: str
+    selectors: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the work; going on to the next drops the grants that it does not name."""
+
+    name: str
+    grants: tuple[str, ...]
+
+
+class OnDrift(StrEnum):
+    """What becomes of a session whose pinned fact is seen to differ."""
+
+    END = "end"
+    SUSPEND = "suspend"
+
+
+@dataclass(frozen=True, slots=True)
+class PinRule:
+    """A fact observed at opening that must stay as it was."""
+
+    fact: str
+    on_drift: OnDrift = OnDrift.END
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much a session may use in all; None is no limit."""
+
+    calls: int | None = None
+    rows: int | None = None
+    bytes: int | None = None
+    cost: int | None = None  # in a unit of the owner's choice
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRule:
+    """How many generations of child sessions, and how many children of one parent."""
+
+    depth: int = 0
+    fan_out: int = 0
+
+
+class OnClose(StrEnum):
+    """What becomes of a session when its change window closes."""
+
+    END = "end"
+    SUSPEND = "suspend"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRule:
+    """The calendars that say when: inside an event of `calendar`, outside those of `blackout`."""
+
+    calendar: str
+    blackout: str | None = None
+    on_close: OnClose = OnClose.END
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """How many distinct people must say yes, who they may be, and for how long that holds.
+
+    `approvers` are names of operators, or `owner`.
+    """
+
+    approvals: int
+    approvers: tuple[str, ...]
+    answer_within: timedelta
+    valid_for: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +122,17 @@ class Charter:
     renewals: Renewals
     applied_at: datetime
     applied_by: str
+    purpose: str = ""
+    openers: tuple[Opener, ...] = ()
+    phases: tuple[Phase, ...] = ()  # in order; a session begins in the first
+    idle: timedelta | None = None  # without a reported use for so long it ends
+    pins: tuple[PinRule, ...] = ()
+    budget: Budget = Budget()
+    children: ChildRule = ChildRule()
+    window: WindowRule | None = None
+    approval: ApprovalRule | None = None
+    ends_on: tuple[str, ...] = ()  # kinds of triggers whose signals may end it
+    break_glass: bool = False  # for emergencies: short, loud, reviewed
 
     @property
     def label(self) -> str:

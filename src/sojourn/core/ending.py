@@ -24,6 +24,14 @@ class Reason(StrEnum):
     PARENT_ENDED = "parent_ended"
     REFUSED = "refused"  # a person said no
     RESTORED = "restored"  # an operator ended it after a restore
+    JOB_FINISHED = "job_finished"  # the system that ran the job says that it is over
+    BUDGET_SPENT = "budget_spent"  # a budget of its charter is used up
+    IDLE = "idle"  # no use was reported for as long as its charter allows
+    POLICY_CHANGED = "policy_changed"  # a later charter, policy or calendar does not allow it
+    OWNER_LEFT = "owner_left"  # nobody answers for it any more
+    SUPERSEDED = "superseded"  # an approved successor took its place
+    APPROVAL_WITHDRAWN = "approval_withdrawn"  # an approver took the yes back
+    KEY_REVOKED = "key_revoked"  # a key it depends on may be in other hands
     SUSPENDED = "suspended"  # not an end: the reason of a suspension by a person
 
 

@@ -15,11 +15,15 @@ from sojourn.core.errors import Invalid
 
 @dataclass(frozen=True, slots=True)
 class TargetGrant:
-    """A credential in `target`, made from the target's template `template`."""
+    """A credential in `target`, made from the target's template `template`.
+
+    `at_least` is the weakest revocation class, `A` to `D`, that the target may have.
+    """
 
     name: str
     target: str
     template: str
+    at_least: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class BeatRule:
-    """How often the workload must show that it lives, and what silence does."""
+    """How often the workload must show that it lives, with what, and what silence does.
+
+    `evidence` is `key` (a proof by the bound key suffices) or `fresh` (every beat brings new
+    evidence of the session's attestor).
+    """
 
     every: timedelta
     missed_after: timedelta
     suspend_first: bool = False
+    evidence: str = "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,8 @@ class Session:
     cause: Cause | None = None
     refused_at: datetime | None = None  # when its end began: guards refuse from here on
     ended_at: datetime | None = None  # when its last credential was proven gone
+    phase: str | None = None  # of the charter's phases; None where it has none
+    attestor: str = "private_key_jwt"  # the kind of evidence it was opened with
 
 
 def request(session: Session) -> Step[Session]:

@@ -1,7 +1,8 @@
 """A charter as people write it, read into a charter version; every member is checked.
 
-name, owner, clients: [NAME], grants: {NAME: {target, template} | {audience, actions}},
-duration: {default, longest}, beat: {every, missed_after, suspend_first}, renewals: {times, by}
+Members of the first hour stand here, the rules for longer lives in `_charter_rules.py`.
+`docs/reference/charter.md` lists all of them, `docs/reference/charter.schema.json` is the
+JSON Schema; tests hold both to what is read here.
 """
 
 from __future__ import annotations
@@ -12,18 +13,38 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sojourn.core.charter import Charter, Renewals
-from sojourn.core.errors import Invalid
 from sojourn.core.ids import CharterId, OwnerId
 from sojourn.core.scope import AudienceGrant, Grant, TargetGrant, collect
 from sojourn.core.session import BeatRule
+from sojourn.services import _charter_members as read
+from sojourn.services import _charter_rules as rules
+from sojourn.services._charter_members import Document, bad
 
-Document = Mapping[str, object]
-
-LONGEST: Final = timedelta(hours=24)
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_SPAN: Final = re.compile(r"([1-9][0-9]{0,8})([smhd])")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_MEMBERS: Final = frozenset({"name", "owner", "clients", "grants", "duration", "beat", "renewals"})
+MEMBERS: Final = frozenset(
+    [
+        "name",
+        "owner",
+        "purpose",
+        "clients",
+        "openers",
+        "grants",
+        "phases",
+        "duration",
+        "idle",
+        "beat",
+        "renewals",
+        "pins",
+        "budget",
+        "children",
+        "window",
+        "approval",
+        "ends_on",
+        "break_glass",
+    ]
+)
+MOST_BREAK_GLASS: Final = timedelta(minutes=15)
+_AUDIENCE: Final = re.compile(r"[\x21-\x7e]{1,256}")
+_ACTION: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")  # RFC 6749, section 3.3
 
 
 def read_charter(
@@ -34,115 +55,120 @@ def read_charter(
     Raises:
         Invalid: code `bad_charter`, naming the member and what was expected.
     """
-    _only(document, _MEMBERS, "charter")
-    duration = _object(document, "duration")
-    _only(duration, frozenset({"default", "longest"}), "duration")
-    default, longest = _span(duration, "default", "2m"), _span(duration, "longest", "30m")
-    if not default <= longest <= LONGEST:
-        raise _bad("duration", "`default` within `longest`, and `longest` within 24h")
-    return Charter(
+    read.only(document, MEMBERS, "charter")
+    default, longest = _duration(read.objects(document, "duration"))
+    grants = collect(_grant(name, value) for name, value in _grants(document).items())
+    charter = Charter(
         id=charter_id,
         version=1,
-        name=_name(document, "name"),
+        name=_name(document),
         number=number,
-        owner=OwnerId(_text(document, "owner")),
-        clients=_names(document, "clients"),
-        grants=collect(_grant(name, value) for name, value in _object(document, "grants").items()),
+        owner=OwnerId(read.line(document, "owner")),
+        clients=_clients(document),
+        grants=grants,
         default_duration=default,
         longest=longest,
-        beat=_beat(_object(document, "beat")),
-        renewals=_renewals(_object(document, "renewals")),
+        beat=_beat(read.objects(document, "beat")),
+        renewals=_renewals(read.objects(document, "renewals")),
         applied_at=now,
         applied_by=by,
+        purpose=read.line(document, "purpose") if "purpose" in document else "",
+        openers=rules.openers(document),
+        phases=rules.phases(document, grants.names()),
+        idle=read.span(document, "idle", "") if "idle" in document else None,
+        pins=rules.pins(document),
+        budget=rules.budget(read.objects(document, "budget")),
+        children=rules.children(read.objects(document, "children")),
+        window=rules.window(document),
+        approval=rules.approval(document),
+        ends_on=rules.ends_on(document),
+        break_glass=read.flag(document, "break_glass"),
     )
+    _judge(charter)
+    return charter
 
 
-def _beat(rule: Document) -> BeatRule:
-    _only(rule, frozenset({"every", "missed_after", "suspend_first"}), "beat")
-    every, missed = _span(rule, "every", "10s"), _span(rule, "missed_after", "30s")
-    suspend_first = rule.get("suspend_first", False)
-    if not isinstance(suspend_first, bool):
-        raise _bad("beat.suspend_first", "true or false")
-    if missed < 2 * every:
-        raise _bad("beat.missed_after", "at least twice `every`")
-    return BeatRule(every, missed, suspend_first)
+def _judge(charter: Charter) -> None:
+    """What no single member shows."""
+    if not charter.clients and not charter.openers:
+        raise bad("clients", "at least one client, here or in `openers`")
+    if not charter.break_glass:
+        return
+    if charter.longest > MOST_BREAK_GLASS or charter.renewals.times:
+        raise bad("break_glass", "`duration.longest` of at most 15m and no renewals")
+    if not charter.purpose or charter.children.depth:
+        raise bad("break_glass", "a `purpose`, and no `children`")
 
 
-def _renewals(rule: Document) -> Renewals:
-    _only(rule, frozenset({"times", "by"}), "renewals")
-    times = rule.get("times", 0)
-    if not isinstance(times, int) or isinstance(times, bool) or not 0 <= times <= 1000:
-        raise _bad("renewals.times", "a whole number up to 1000")
-    return Renewals(times, _span(rule, "by", "10m"))
-
-
-def _grant(name: str, value: object) -> Grant:
-    if not _NAME.fullmatch(str(name)):
-        raise _bad("grants", "names of lower-case letters, digits, `.`, `_` and `-`")
-    if not isinstance(value, Mapping):
-        raise _bad(f"grants.{name}", "an object")
-    members = {key: one for key, one in value.items() if one is not None}
-    if members.keys() == {"target", "template"}:
-        return TargetGrant(name, _text(members, "target"), _text(members, "template"))
-    if members.keys() == {"audience", "actions"}:
-        return AudienceGrant(name, _text(members, "audience"), _actions(members))
-    raise _bad(f"grants.{name}", "`target` and `template`, or `audience` and `actions`")
-
-
-def _actions(members: Document) -> tuple[str, ...]:
-    actions = _texts(members, "actions")
-    if any(not action or len(action.split()) != 1 for action in actions):
-        raise _bad("actions", "words without spaces")
-    return tuple(sorted(set(actions)))
-
-
-def _names(document: Document, member: str) -> tuple[str, ...]:
-    return tuple(sorted(set(_texts(document, member))))
-
-
-def _texts(document: Document, member: str) -> list[str]:
-    value = document.get(member)
-    if not isinstance(value, list | tuple) or not value or not all(isinstance(one, str) for one in value):
-        raise _bad(member, "a list of at least one text")
-    return list(value)
-
-
-def _name(document: Document, member: str) -> str:
-    text = _text(document, member)
-    if not _NAME.fullmatch(text):
-        raise _bad(member, "lower-case letters, digits, `.`, `_` and `-`")
+def _name(document: Document) -> str:
+    text = document.get("name")
+    if not isinstance(text, str) or not read.NAME.fullmatch(text):
+        raise bad("name", "lower-case letters, digits, `.`, `_` and `-`")
     return text
 
 
-def _text(document: Document, member: str) -> str:
-    value = document.get(member)
-    if not isinstance(value, str) or not value:
-        raise _bad(member, "text")
-    return value
+def _clients(document: Document) -> tuple[str, ...]:
+    named = read.words(document, "clients", most=read.MOST_NAMED) if "clients" in document else ()
+    return tuple(sorted(set(named)))
 
 
-def _object(document: Document, member: str) -> Document:
-    value = document.get(member, {})
+def _duration(rule: Document) -> tuple[timedelta, timedelta]:
+    read.only(rule, frozenset({"default", "longest"}), "duration")
+    default, longest = read.span(rule, "default", "2m"), read.span(rule, "longest", "30m")
+    if not default <= longest:
+        raise bad("duration", "`default` within `longest`")
+    return default, longest
+
+
+def _beat(rule: Document) -> BeatRule:
+    read.only(rule, frozenset({"every", "missed_after", "suspend_first", "evidence"}), "beat")
+    every, missed = read.span(rule, "every", "10s"), read.span(rule, "missed_after", "30s")
+    if missed < 2 * every:
+        raise bad("beat.missed_after", "at least twice `every`")
+    evidence = rule.get("evidence", "key")
+    if evidence not in ("key", "fresh"):
+        raise bad("beat.evidence", "`key` or `fresh`")
+    return BeatRule(every, missed, read.flag(rule, "suspend_first"), str(evidence))
+
+
+def _renewals(rule: Document) -> Renewals:
+    read.only(rule, frozenset({"times", "by"}), "renewals")
+    return Renewals(read.whole(rule, "times", least=0, most=1000) or 0, read.span(rule, "by", "10m"))
+
+
+def _grants(document: Document) -> Document:
+    grants = read.objects(document, "grants")
+    if len(grants) > read.MOST_LISTED:
+        raise bad("grants", f"at most {read.MOST_LISTED}")
+    return grants
+
+
+def _grant(name: str, value: object) -> Grant:
+    if not read.NAME.fullmatch(name):
+        raise bad("grants", "names of lower-case letters, digits, `.`, `_` and `-`")
     if not isinstance(value, Mapping):
-        raise _bad(member, "an object")
-    return value
+        raise bad(f"grants.{name}", "an object")
+    if value.keys() - {"at_least"} == {"target", "template"}:
+        return TargetGrant(name, read.word(value, "target"), read.word(value, "template"), _class(value))
+    if value.keys() == {"audience", "actions"}:
+        audience = value["audience"]
+        if not isinstance(audience, str) or not _AUDIENCE.fullmatch(audience):
+            raise bad(f"grants.{name}.audience", "visible characters, at most 256")
+        return AudienceGrant(name, audience, _actions(value))
+    raise bad(f"grants.{name}", "`target` and `template`, or `audience` and `actions`")
 
 
-def _span(document: Document, member: str, default: str) -> timedelta:
-    text = document.get(member, default)
-    found = _SPAN.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        raise _bad(member, "a duration like `30s`, `10m` or `2h`")
-    span = int(found[1]) * _UNITS[found[2]]
-    if span > LONGEST.total_seconds():
-        raise _bad(member, "at most 24h")
-    return timedelta(seconds=span)
+def _class(members: Document) -> str | None:
+    if "at_least" not in members:
+        return None
+    value = members["at_least"]
+    if value not in ("A", "B", "C", "D"):
+        raise bad("at_least", "`A`, `B`, `C` or `D`")
+    return str(value)
 
 
-def _only(document: Document, members: frozenset[str], where: str) -> None:
-    if odd := sorted(str(key) for key in document.keys() - members):
-        raise _bad(where, f"no member `{odd[0][:40]}`")
-
-
-def _bad(member: str, expected: str) -> Invalid:
-    return Invalid("bad_charter", f"`{member}`: expected {expected}")
+def _actions(members: Document) -> tuple[str, ...]:
+    actions = read.items(members, "actions", most=read.MOST_NAMED)
+    if not all(isinstance(one, str) and _ACTION.fullmatch(one) for one in actions):
+        raise bad("actions", "words without spaces")
+    return tuple(sorted({str(one) for one in actions}))

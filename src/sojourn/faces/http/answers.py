@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from sojourn.faces.http.charter_schemas import CharterBody, Class
+
 
 class Answer(BaseModel):
     """Base of everything that is answered."""
@@ -22,6 +24,7 @@ class TargetGrantView(Answer):
     name: str
     target: str
     template: str
+    at_least: Class = "D"
 
 
 class AudienceGrantView(Answer):
@@ -39,6 +42,7 @@ class BeatRuleView(Answer):
     every_s: float
     missed_after_s: float
     suspend_first: bool
+    evidence: str
 
 
 class CauseView(Answer):
@@ -62,6 +66,8 @@ class SessionView(Answer):
     generation: int
     renewals_left: int
     beat: BeatRuleView
+    phase: str | None
+    attestor: str
     key: str
     context: dict[str, str]
     requested_at: str
@@ -188,15 +194,10 @@ class AppliedView(Answer):
     changed: bool
 
 
-class CharterView(Answer):
-    name: str
+class CharterView(CharterBody):
+    """A charter version: the document, its number, and who applied it when."""
+
     number: int
-    owner: str
-    clients: list[str]
-    grants: dict[str, dict[str, object]]
-    duration: dict[str, str]
-    beat: dict[str, object]
-    renewals: dict[str, object]
     applied_at: str
     applied_by: str
 

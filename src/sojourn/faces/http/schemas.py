@@ -120,54 +120,6 @@ class ClientBody(Wire):
     audience: Audience | None = None
 
 
-class TargetGrantBody(Wire):
-    """A credential in a target, made from one of its templates."""
-
-    target: Name
-    template: Name
-
-
-class AudienceGrantBody(Wire):
-    """Actions at one guarded API."""
-
-    audience: Audience
-    actions: Annotated[list[Action], Field(min_length=1, max_length=256)]
-
-
-class DurationBody(Wire):
-    """How long a session lasts if nothing is said, and at most."""
-
-    default: Duration
-    longest: Duration
-
-
-class BeatRuleBody(Wire):
-    """The heartbeat that is owed."""
-
-    every: Duration
-    missed_after: Duration
-    suspend_first: bool = False
-
-
-class RenewalsBody(Wire):
-    """How often a session may be renewed, and by how much."""
-
-    times: Annotated[int, Field(ge=0, le=1000)] = 0
-    by: Duration = "10m"
-
-
-class CharterBody(Wire):
-    """A charter document."""
-
-    name: Name
-    owner: Line
-    clients: Annotated[list[Name], Field(min_length=1, max_length=256)]
-    grants: Annotated[dict[Name, TargetGrantBody | AudienceGrantBody], Field(min_length=1, max_length=64)]
-    duration: DurationBody
-    beat: BeatRuleBody
-    renewals: RenewalsBody = RenewalsBody()
-
-
 class CredentialBody(Wire):
     """The admin credential that a target has from now on; it is sealed at once and never shown again."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 from starlette.responses import Response
 
-from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.lease import Lease
 from sojourn.core.scope import Grant, TargetGrant
@@ -50,7 +49,10 @@ def session(value: Session) -> Json:
             "every_s": value.beat.every.total_seconds(),
             "missed_after_s": value.beat.missed_after.total_seconds(),
             "suspend_first": value.beat.suspend_first,
+            "evidence": value.beat.evidence,
         },
+        "phase": value.phase,
+        "attestor": value.attestor,
         "key": value.key,
         "context": dict(value.context),
         "requested_at": show(value.requested_at),
@@ -62,7 +64,8 @@ def session(value: Session) -> Json:
 
 def _grant(grant: Grant) -> Json:
     if isinstance(grant, TargetGrant):
-        return {"name": grant.name, "target": grant.target, "template": grant.template}
+        least = {} if grant.at_least is None else {"at_least": grant.at_least}
+        return {"name": grant.name, "target": grant.target, "template": grant.template, **least}
     return {"name": grant.name, "audience": grant.audience, "actions": list(grant.actions)}
 
 
@@ -133,35 +136,6 @@ def client(value: Client) -> Json:
         "registered_at": show(value.registered_at),
         "removed_at": _show(value.removed_at),
     }
-
-
-def charter(value: Charter) -> Json:
-    """A charter, in the form in which it is applied, with its number."""
-    return {
-        "name": value.name,
-        "number": value.number,
-        "owner": value.owner,
-        "clients": list(value.clients),
-        "grants": {g.name: {k: v for k, v in _grant(g).items() if k != "name"} for g in value.grants.each()},
-        "duration": {"default": span(value.default_duration), "longest": span(value.longest)},
-        "beat": {
-            "every": span(value.beat.every),
-            "missed_after": span(value.beat.missed_after),
-            "suspend_first": value.beat.suspend_first,
-        },
-        "renewals": {"times": value.renewals.times, "by": span(value.renewals.by)},
-        "applied_at": show(value.applied_at),
-        "applied_by": value.applied_by,
-    }
-
-
-def span(value: timedelta) -> str:
-    """A duration as charters write it, in the largest unit that is exact."""
-    seconds = int(value.total_seconds())
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def target(value: Target) -> Json:
