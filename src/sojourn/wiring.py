@@ -53,6 +53,7 @@ from sojourn.services.beat_session import BeatSession
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
+from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.open_session import OpenSession
@@ -203,6 +204,7 @@ class Deployment:
             apply_charter=ApplyCharter(store, clock, entropy),
             add_target=AddTarget(store, clock, entropy, self._keys.sealer, make=providers.make),
             preflight_target=PreflightTarget(store, clock, providers, settings),
+            find_standing=FindStandingAccess(store, providers, settings),
             replace_credential=ReplaceCredential(
                 store, clock, self._keys.sealer, settings, make=providers.make
             ),

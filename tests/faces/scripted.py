@@ -20,6 +20,7 @@ from sojourn.core.ids import (
 from sojourn.core.lease import Lease
 from sojourn.core.secret import Secret
 from sojourn.core.session import LEAVING, Session, State
+from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.core.window import to_micros
 from sojourn.faces.http.doors import OpenRequest
@@ -364,6 +365,10 @@ class Script:
 
     async def drain_target(self, name: str) -> Target:
         return self._target(name)
+
+    async def find_standing(self, name: str) -> Sequence[Standing]:
+        self._target(name)
+        return (Standing("postgresql_role", "postgresql://db", "legacy", privileged=True),)
 
     async def replace_credential(self, name: str, secret: Secret) -> Target:
         return self._target(name)

@@ -110,6 +110,7 @@ class World:
             apply_charter=s.apply_charter,
             add_target=s.add_target,
             preflight_target=s.preflight_target,
+            find_standing=s.find_standing,
             replace_credential=s.replace_credential,
             drain_target=s.drain_target,
             remove_target=s.remove_target,

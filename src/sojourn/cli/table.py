@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from sojourn.cli import charters, clients, evidence, manage, serve, targets
+from sojourn.cli.discover import discover
 from sojourn.cli.doctor import doctor
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import say
@@ -23,6 +24,7 @@ def build() -> App:
     )
     for group in (manage.app, targets.app, charters.app, clients.app):
         app.command(group)
+    app.command(discover)
     for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):
         app.command(function)
     app.command(run)

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 
 
@@ -158,6 +159,19 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give back what the provider holds open."""
+        ...
+
+
+@runtime_checkable
+class FindsStanding(Protocol):
+    """A provider that can also list the accounts of its target that nobody's session made."""
+
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """Every account that can log in and whose name does not begin with `prefix`.
+
+        Raises:
+            TargetError: the target could not be asked.
+        """
         ...
 
 

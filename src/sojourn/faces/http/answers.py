@@ -219,6 +219,23 @@ class TargetView(Answer):
     secret_number: int
 
 
+class StandingView(Answer):
+    kind: str
+    place: str
+    name: str
+    created_at: str | None
+    last_used_at: str | None
+    expires_at: str | None
+    owner_guess: str | None
+    privileged: bool
+    exposed: bool
+    grants: dict[str, dict[str, object]] | None
+
+
+class StandingsView(Answer):
+    standing: list[StandingView]
+
+
 class TargetsView(Answer):
     targets: list[TargetView]
 

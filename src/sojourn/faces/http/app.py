@@ -108,6 +108,7 @@ ROUTES: Final = (
     Row("GET", "/v1/targets", targets.list_targets, C, answers.TargetsView),
     Row("GET", "/v1/targets/{name}", targets.show_target, C, answers.TargetView),
     Row("POST", "/v1/targets/{name}/preflight", targets.preflight_target, C, answers.PreflightView),
+    Row("GET", "/v1/targets/{name}/standing", targets.find_standing, C, answers.StandingsView),
     Row("POST", "/v1/targets/{name}/credential", targets.replace_credential, C, answers.TargetView),
     Row("POST", "/v1/targets/{name}/drain", targets.drain_target, C, answers.TargetView),
     Row("DELETE", "/v1/targets/{name}", targets.remove_target, C, answers.TargetView),

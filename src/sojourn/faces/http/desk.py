@@ -39,6 +39,7 @@ class Verbs:
     add_target: doors.AddTarget
     preflight_target: doors.PreflightTarget
     replace_credential: doors.ReplaceCredential
+    find_standing: doors.FindStanding
     drain_target: doors.ChangeTarget
     remove_target: doors.ChangeTarget
     reconcile_target: doors.ReconcileTarget

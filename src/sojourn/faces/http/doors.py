@@ -18,6 +18,7 @@ from sojourn.core.ending import Cause
 from sojourn.core.ids import ClientId, SessionId
 from sojourn.core.secret import Secret
 from sojourn.core.session import Session, Task
+from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.provider import Check, Found, Presence
@@ -207,6 +208,10 @@ class AddTarget(Protocol):
 
 class PreflightTarget(Protocol):
     async def __call__(self, name: str) -> tuple[Target, Sequence[Check]]: ...
+
+
+class FindStanding(Protocol):
+    async def __call__(self, name: str, /) -> Sequence[Standing]: ...
 
 
 class ReplaceCredential(Protocol):

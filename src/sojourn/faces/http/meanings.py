@@ -56,6 +56,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "missing_token": (401, "`Authorization: DPoP TOKEN` is required."),
     "no_admin_secret": (502, "The target's admin credential cannot be unsealed."),
     "no_renewal_left": (403, "The charter allows no further renewal."),
+    "not_discoverable": (422, "This kind of target cannot list its accounts."),
     "not_drained": (409, "The target is ready; drain it first."),
     "not_durable": (403, "The database does not sync what it commits; the server does not start on it."),
     "no_store": (404, "No server ever kept its state in this folder."),

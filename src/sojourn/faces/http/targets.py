@@ -52,6 +52,12 @@ async def replace_credential(
     return views.reply(views.target(target))
 
 
+async def find_standing(request: Request, caller: ReadingOperator, name: str) -> Response:
+    """List the credentials of a target that no session has made."""
+    found = await desk_of(request).verbs.find_standing(name)
+    return views.reply({"standing": [views.standing(one) for one in found]})
+
+
 async def drain_target(request: Request, caller: WritingOperator, name: str) -> Response:
     """Make no new credential in a target; living ones run to their end."""
     return views.reply(views.target(await desk_of(request).verbs.drain_target(name)))

@@ -12,6 +12,7 @@ from sojourn.core.client import Client
 from sojourn.core.lease import Lease
 from sojourn.core.scope import Grant, TargetGrant
 from sojourn.core.session import Session
+from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.core.window import show
 from sojourn.faces.http.doors import Credential, Reconciliation, Token
@@ -151,6 +152,22 @@ def target(value: Target) -> Json:
         "added_at": show(value.added_at),
         "preflight_at": _show(value.preflight_at),
         "secret_number": value.secret_number,
+    }
+
+
+def standing(value: Standing) -> Json:
+    """A credential with no session behind it; the caller judges how bad that is."""
+    return {
+        "kind": value.kind,
+        "place": value.place,
+        "name": value.name,
+        "created_at": _show(value.created_at),
+        "last_used_at": _show(value.last_used_at),
+        "expires_at": _show(value.expires_at),
+        "owner_guess": value.owner_guess,
+        "privileged": value.privileged,
+        "exposed": value.exposed,
+        "grants": None if value.grants is None else {k: dict(v) for k, v in value.grants.items()},
     }
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
 from sojourn.core.window import show
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Check, Found, Intent, Issued, Observation, Ref, RevocationClass
@@ -23,6 +24,7 @@ from sojourn.providers.postgresql.names import check_handle
 from sojourn.providers.postgresql.observation import MARK_PREFIX, find_marked, mark_of, observe
 from sojourn.providers.postgresql.preflight import Preflight
 from sojourn.providers.postgresql.scram import new_password, verifier
+from sojourn.providers.postgresql.standing import STANDING, standing_of
 from sojourn.providers.postgresql.template import Template, grants, parse
 from sojourn.providers.postgresql.wire import Connection
 
@@ -159,6 +161,13 @@ class PostgreSQL:
             check_handle(prefix)
             rows = await connection.fetch(_INVENTORY, prefix)
         return [_found(str(row["rolname"]), int(row["oid"]), row["mark"]) for row in rows]
+
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """Every role that can log in and is not ours; PostgreSQL keeps neither its age nor its last use."""
+        async with one_call("standing", DESTROY_SECONDS), self._admin.lend() as connection:
+            check_handle(prefix)
+            rows = await connection.fetch(STANDING, prefix)
+        return [standing_of(row, self._config.host) for row in rows]
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Try everything a session will need, with a canary that never stays behind."""
