@@ -43,6 +43,21 @@ async def test_an_errand_is_held_by_one_until_its_hold_expires(store: SqlStore) 
     assert [(e.id, e.attempts) for e in again] == [(an_errand_id(3), 2)]
 
 
+async def test_a_hold_is_lengthened_by_its_holder_and_by_nobody_else(store: SqlStore) -> None:
+    held = await opened(store)
+    await store.commit(Change(errands=(errand(1, held), errand(2, held))))
+    await store.claim("one", START, hold=SECOND, limit=1)
+    await store.claim("two", START, hold=SECOND, limit=1)
+
+    await store.hold_on("one", START + 9 * SECOND)
+    free = await store.claim("three", START + SECOND, hold=20 * SECOND, limit=5)
+    await store.hold_on("one", START + 2 * SECOND)
+    later = await store.claim("four", START + 2 * SECOND, hold=SECOND, limit=5)
+
+    assert [e.id for e in free] == [an_errand_id(2)]
+    assert [e.id for e in later] == [an_errand_id(1)]
+
+
 async def test_an_errand_is_given_back_by_its_holder_only(store: SqlStore) -> None:
     held = await opened(store)
     await store.commit(Change(errands=(errand(1, held),)))

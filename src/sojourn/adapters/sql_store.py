@@ -184,6 +184,10 @@ class SqlStore:
             lambda connection: work.claim(connection, holder, now, hold=hold, limit=limit, without=without)
         )
 
+    async def hold_on(self, holder: str, until: datetime) -> None:
+        """Hold until then whatever `holder` still holds."""
+        await self._write(lambda connection: work.hold_on(connection, holder, until))
+
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
         """Give an errand back; false if `holder` no longer holds it."""
         return await self._write(

@@ -177,6 +177,10 @@ class Store(Protocol):
         """Hold due errands for `hold`, oldest first, skipping the targets in `without`."""
         ...
 
+    async def hold_on(self, holder: str, until: datetime) -> None:
+        """Hold until then whatever `holder` still holds; what was taken from it stays taken."""
+        ...
+
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
         """Give an errand back, to run later; false if `holder` no longer holds it."""
         ...

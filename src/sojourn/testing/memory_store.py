@@ -263,6 +263,12 @@ class MemoryStore:
             self.errands[errand.id] = _Hold(errand, holder, now + hold)
         return claimed
 
+    async def hold_on(self, holder: str, until: datetime) -> None:
+        await asyncio.sleep(0)
+        for errand, held in self.errands.items():
+            if held.holder == holder:
+                self.errands[errand] = replace(held, until=until)
+
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
         await asyncio.sleep(0)
         held = self.errands.get(errand)
