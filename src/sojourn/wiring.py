@@ -59,6 +59,7 @@ from sojourn.services.open_session import OpenSession
 from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reap_leases import ReapLeases
+from sojourn.services.reconcile_sessions import ReconcileSessions
 from sojourn.services.reconcile_target import ReconcileTarget
 from sojourn.services.register_client import INVITATION, RegisterClient, invitation_key
 from sojourn.services.remove_client import RemoveClient
@@ -209,6 +210,7 @@ class Deployment:
             drain_target=DrainTarget(store, clock),
             remove_target=RemoveTarget(store, clock),
             reconcile_target=ReconcileTarget(store, providers, settings),
+            reconcile_sessions=ReconcileSessions(store),
             write_evidence=WriteEvidence(store, clock, self._keys.notes),
         )
 

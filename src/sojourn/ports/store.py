@@ -205,6 +205,25 @@ class Store(Protocol):
         """
         ...
 
+    async def restored(self, *, limit: int) -> Sequence[SessionId]:
+        """The sessions that were on record at a restore and have not left since, by id.
+
+        None of them gets a token until an operator has looked: its end may have been lost.
+        """
+        ...
+
+    async def is_restored(self, session: SessionId) -> bool:
+        """Whether the session waits since a restore."""
+        ...
+
+    async def sessions_reconciled(self) -> None:
+        """Let every session go on.
+
+        Raises:
+            Unavailable: code `fenced`.
+        """
+        ...
+
     # -- feed and journal --------------------------------------------------------------
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
         """Every revocation after the mark; a snapshot when the mark is of another epoch or too old."""

@@ -21,7 +21,7 @@ from sojourn.core.errors import Conflict, Refused
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.record import Fact, Row, RowKind
-from sojourn.core.session import Session, State
+from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.target import Target, TargetState
 from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
 
@@ -49,6 +49,7 @@ class MemoryStore:
     def __init__(self, *, epoch: int = 1) -> None:
         self.epoch = epoch
         self.waiting: set[TargetId] = set()  # to be reconciled
+        self.waiting_sessions: set[SessionId] = set()
         self.rows: dict[tuple[RowKind, str], Row] = {}
         self.facts: list[Fact] = []
         self.revocations: list[tuple[int, Revocation]] = []
@@ -290,6 +291,19 @@ class MemoryStore:
     async def reconciled(self, target: TargetId) -> None:
         await asyncio.sleep(0)
         self.waiting.discard(target)
+
+    async def restored(self, *, limit: int) -> Sequence[SessionId]:
+        await asyncio.sleep(0)
+        staying = (one.id for one in self.all_sessions() if one.state not in LEAVING)
+        return [one for one in staying if one in self.waiting_sessions][:limit]
+
+    async def is_restored(self, session: SessionId) -> bool:
+        await asyncio.sleep(0)
+        return session in self.waiting_sessions
+
+    async def sessions_reconciled(self) -> None:
+        await asyncio.sleep(0)
+        self.waiting_sessions.clear()
 
     # -- feed and journal --------------------------------------------------------------
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
