@@ -80,6 +80,8 @@ class MemoryStore:
         for step in change.steps:
             if step.facts:
                 self._require_version(_kind(step.row), step.row.id, step.read_version)
+                if step.read_version == 0:
+                    self._require_unique(step.row)
         for pinned in change.pins:
             self._require_version(pinned.row, pinned.id, pinned.version)
         for once in change.once:
@@ -94,6 +96,12 @@ class MemoryStore:
         row = self.rows.get((kind, row_id))
         if (row.version if row else 0) != version:
             raise Conflict("stale", f"{kind} `{row_id}` is no longer at version {version}")
+
+    def _require_unique(self, row: Row) -> None:
+        own = _name(row)
+        rows = self.rows.values() if own is not None else ()
+        if any(type(one) is type(row) and one.id != row.id and _name(one) == own for one in rows):
+            raise Conflict("stale", f"there is another row named {own}")
 
     def _write(self, change: Change) -> None:
         for step in change.steps:
@@ -350,6 +358,21 @@ class MemoryStore:
 
 def _kind(row: Row) -> RowKind:
     return _KINDS[type(row)]
+
+
+def _name(row: Row) -> tuple[object, ...] | None:
+    """What no other row of its kind may be called, if there is such a thing."""
+    match row:
+        case Client():
+            return None if row.removed_at else (row.name,)
+        case Target():
+            return None if row.state is TargetState.REMOVED else (row.name,)
+        case Charter():
+            return (row.name, row.number)
+        case Lease():
+            return (row.handle,)
+        case _:
+            return None
 
 
 def _entry(n: int, revocation: Revocation) -> FeedEntry:
