@@ -69,9 +69,7 @@ async def refusal_of(attempt: object) -> str:
 async def test_a_client_is_known_by_the_public_half_of_its_key(store: SqlStore) -> None:
     key = Es256Key.generate()
 
-    made = await registering(store)(
-        name="job", role=Role.WORKLOAD, owner="team", jwk=key.jwk, audience=None
-    )
+    made = await registering(store)(name="job", role=Role.WORKLOAD, owner="team", jwk=key.jwk, audience=None)
 
     assert await store.client(made.id) == made == await store.client_named("job")
     assert made.thumbprint == key.thumbprint and "d" not in made.jwk
@@ -132,7 +130,10 @@ async def test_of_200_who_hold_the_link_exactly_one_becomes_operator(store: SqlS
         await invite(store)
 
         async def try_it(number: int, round_: int = round_) -> Client:
-            key, mark = Es256Key.generate().jwk, Once("dpop", str(uuid4()), CLOCK.now() + timedelta(minutes=1))
+            key, mark = (
+                Es256Key.generate().jwk,
+                Once("dpop", str(uuid4()), CLOCK.now() + timedelta(minutes=1)),
+            )
             return await registering(store).login(
                 link=LINK, name=f"op-{round_}-{number}", jwk=key, once=(mark,)
             )
