@@ -20,7 +20,8 @@ class Settings:
     tolerance: timedelta = timedelta(seconds=5)  # S: how far clocks may differ
     activate_within: timedelta = timedelta(seconds=60)
     sweep_every: timedelta = timedelta(milliseconds=500)  # due ends happen within 2 s
-    hold_errand: timedelta = timedelta(seconds=30)  # longer than any single call to a target
+    attempt_within: timedelta = timedelta(seconds=30)  # longer than any single call to a target
+    hold_errand: timedelta = timedelta(seconds=5)  # renewed while worked on; a dead node's are free after it
     retry_ceiling: timedelta = timedelta(seconds=60)  # retries never stop, and never wait longer
     stuck_after: timedelta = timedelta(seconds=60)  # then the residual is recorded and someone is called
     deaf_after: timedelta = timedelta(seconds=5)  # L: a guard that heard nothing for so long refuses

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -28,10 +28,12 @@ from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.adapters.waking_store import Wake, waking
 from sojourn.attestors.signed_jwt import SignedJwt
 from sojourn.catalog import ATTESTORS
+from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
 from sojourn.core.client import Role
 from sojourn.core.errors import Unavailable
+from sojourn.dev_workload import DevWorkload
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
 from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Places
@@ -60,6 +62,7 @@ from sojourn.services.open_session import OpenSession
 from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reap_leases import ReapLeases
+from sojourn.services.reconcile_sessions import ReconcileSessions
 from sojourn.services.reconcile_target import ReconcileTarget
 from sojourn.services.register_client import INVITATION, RegisterClient, invitation_key
 from sojourn.services.remove_client import RemoveClient
@@ -110,6 +113,7 @@ class Deployment:
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
         self._attestors: Mapping[str, Attestor] = _attestors(self.store, settings)
+        self.verbs = self._verbs()
         self.app: ASGIApp = build(self._desk())
         self._worker = self._make_worker()
         self._running: asyncio.Task[None] | None = None
@@ -137,6 +141,11 @@ class Deployment:
         mark = Once(INVITATION, invitation_key(secret), self.clock.now() + INVITATION_LIFE)
         await self.store.commit(Change(once=(mark,)))
         return f"{self.settings.issuer}/login#{secret}"
+
+    async def enrol_dev(self, state: Path) -> Path:
+        """Where the profile of the workload `dev` is, enrolled if it was not."""
+        workload = DevWorkload(self.store, self.verbs, self.settings.issuer, self._keys.notes.vkey)
+        return await workload.enrol(profile_path("workload", os.environ), state / "workload.json")
 
     def _make_worker(self) -> Worker:
         store, clock, settings = self.store, self.clock, self.settings
@@ -169,7 +178,7 @@ class Deployment:
             feed_places=places,
             watch_places=Places(WATCHERS),
             meters=Meters(places),
-            verbs=self._verbs(),
+            verbs=self.verbs,
         )
 
     def _verbs(self) -> Verbs:
@@ -211,6 +220,7 @@ class Deployment:
             drain_target=DrainTarget(store, clock),
             remove_target=RemoveTarget(store, clock),
             reconcile_target=ReconcileTarget(store, providers, settings),
+            reconcile_sessions=ReconcileSessions(store),
             write_evidence=WriteEvidence(store, clock, self._keys.notes),
         )
 
@@ -243,8 +253,8 @@ async def open_store(serving: Serving) -> Store:
     return await open_sqlite(serving.state / "sojourn.sqlite3", high_water=high_water)
 
 
-async def run(serving: Serving) -> None:
-    """Serve until a signal asks to stop.
+async def run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]] | None = None) -> None:
+    """Serve until a signal asks to stop; `prepare` is done once everything is open.
 
     Raises:
         Unavailable: code `store_unavailable`; the disk failed while we served.
@@ -253,6 +263,8 @@ async def run(serving: Serving) -> None:
     deployment = await assemble(serving)
     deployment.start()
     try:
+        if prepare is not None:
+            await prepare(deployment)
         _offer(serving, await deployment.invite())
         failed = deployment.failed
         await serve_http(deployment.app, serving.listen, started=asyncio.Event(), stop=failed)
@@ -283,13 +295,21 @@ def serve(config: Path) -> int:
 
 
 def dev(state: Path, *, port: int) -> int:
-    """Serve on loopback with embedded SQLite in `state`."""
-    _run(dev_serving(state, port))
+    """Serve on loopback with embedded SQLite in `state`, with a workload that may open sessions."""
+    usual = profile_path("workload", os.environ)
+
+    async def prepare(deployment: Deployment) -> None:
+        path = await deployment.enrol_dev(state)
+        option = "" if path == usual else f" --profile {path}"
+        sys.stdout.write(f"workload `dev`: sojourn run{option} -- COMMAND\n")
+        sys.stdout.flush()
+
+    _run(dev_serving(state, port), prepare)
     return 0
 
 
-def _run(serving: Serving) -> None:
+def _run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]] | None = None) -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(serving))
+        runner.run(run(serving, prepare))

@@ -6,7 +6,6 @@ role is held past the fence and then delivered: the target itself refuses it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-import anyio
 import pytest
 
 from sojourn.client.jsonfacts import Json, members, text
@@ -24,38 +22,13 @@ from sojourn.core.window import parse
 from tests.acceptance.books import GRANT, Books, grant_books, new_books
 from tests.rig.poll import until
 from tests.rig.postgres import PostgresServer
-from tests.rig.proxy import Proxy, Rule
+from tests.rig.proxy import Proxy, ProxyThread, Rule
 from tests.rig.system import Plan, System, running
 
 TRIALS: Final = 50
 FENCE_S: Final = 1.0
 _SIDE_BY_SIDE: Final = 8  # preflights; the trials themselves all run at once
 _MESSAGE: Final = b"EXECUTE format('CREATE ROLE"  # in the one statement that has the effect
-
-
-class ProxyThread:
-    """The proxy on an event loop of its own, so that tests may wait in threads."""
-
-    def __init__(self, port: int) -> None:
-        self.proxy = Proxy(port)
-        self._ready, self._stop = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=lambda: anyio.run(self._serve), daemon=True)
-
-    def start(self) -> None:
-        """Listen; `proxy.port` is known afterwards."""
-        self._thread.start()
-        assert self._ready.wait(10)
-
-    def stop(self) -> None:
-        """Hang up and end."""
-        self._stop.set()
-        self._thread.join(20)
-
-    async def _serve(self) -> None:
-        async with self.proxy:
-            self._ready.set()
-            while not self._stop.is_set():
-                await anyio.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

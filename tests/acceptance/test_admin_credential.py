@@ -40,9 +40,7 @@ def changed_at_the_server(books: Books) -> Books:
     """The administrator has another password from now on, and its connections are gone."""
     other = replace(books, word=secrets.token_urlsafe(18))
     postgres = books.system.postgres
-    postgres.sql(
-        f"ALTER ROLE \"{books.admin}\" PASSWORD '{verifier(Secret(other.word), iterations=4096)}'"
-    )
+    postgres.sql(f"ALTER ROLE \"{books.admin}\" PASSWORD '{verifier(Secret(other.word), iterations=4096)}'")
     postgres.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{books.admin}'")
     return other
 

@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_an_error_and_no_verdict(sojourn: Sojourn, tmp_pa
         assert "Traceback" not in done.stderr
 
 
-def test_an_open_session_verifies_as_open(system: System, sojourn: Sojourn, tmp_path: Path) -> None:
+def test_an_open_session_is_genuine_and_not_over(system: System, sojourn: Sojourn, tmp_path: Path) -> None:
     live = system.open()
     path = tmp_path / "open.bundle"
     sojourn("evidence", live.id, "--out", str(path))
@@ -106,5 +106,5 @@ def test_an_open_session_verifies_as_open(system: System, sojourn: Sojourn, tmp_
     done = sojourn("verify", str(path), "--key", key_of(path))
     system.end(live.id)
 
-    assert done.returncode == 0, done.stdout
-    assert "session still open" in done.stdout
+    assert done.returncode == 6, done.stdout
+    assert "session still open" in done.stdout and done.stdout.endswith("verified\n")

@@ -203,6 +203,8 @@ def _operator(plane: ControlPlane, method: str, path: str, body: dict[str, Any])
         case "POST", "/v1/targets/broken/preflight":
             bad = {**check, "ok": False, "mend": "grant CREATEROLE"}
             return 200, {"target": "broken", "checks": [check, bad]}
+        case (("GET" | "POST"), "/v1/reconcile"):
+            return 200, {"sessions": [], "more": False}
         case "GET", "/v1/targets/shop/reconcile":
             return 200, {
                 "unknown": [],

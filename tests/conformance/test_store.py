@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import pytest
 
-from sojourn.adapters.sql_store import SqlStore
 from sojourn.core import charter, client, lease, session, target
 from sojourn.core.change import (
     Change,
@@ -27,7 +26,7 @@ from sojourn.core.errors import Conflict, Refused
 from sojourn.core.record import RowKind
 from sojourn.core.session import Session, State
 from sojourn.core.window import Window
-from sojourn.ports.store import Head, SessionFilter
+from sojourn.ports.store import Head, SessionFilter, Store
 from tests.rig.store import (
     SECOND,
     START,
@@ -39,9 +38,11 @@ from tests.rig.store import (
     a_target,
     an_errand_id,
     opened,
+    require_replay,
 )
 
 pytestmark = pytest.mark.anyio
+HOLDS_OF_EVERY_STORE = True
 
 KILLED = Cause(Reason.KILLED, "ops", "")
 
@@ -60,7 +61,7 @@ def errand(number: int, of: Session, *, due_s: int = 0) -> Errand:
 # -- commit and read -----------------------------------------------------------------------
 
 
-async def test_every_row_is_read_as_it_was_written(store: SqlStore) -> None:
+async def test_every_row_is_read_as_it_was_written(store: Store) -> None:
     held = a_session(cause=Cause(Reason.SUSPENDED, "ops", "note"), refused_at=START, context={})
     steps = (
         session.request(held),
@@ -78,10 +79,10 @@ async def test_every_row_is_read_as_it_was_written(store: SqlStore) -> None:
     assert await store.client(a_client().id) == await store.client_named("runner") == a_client()
     assert await store.charter("demo") == a_charter()
     assert await store.target(a_target().id) == await store.target_named("shop-db") == a_target()
-    assert await store.replay_differences() == []
+    await require_replay(store)
 
 
-async def test_what_is_not_there_is_none(store: SqlStore) -> None:
+async def test_what_is_not_there_is_none(store: Store) -> None:
     absent = a_session(9)
 
     assert await store.session(absent.id) is None
@@ -93,7 +94,7 @@ async def test_what_is_not_there_is_none(store: SqlStore) -> None:
     assert await store.next_errand_at() is None
 
 
-async def test_a_commit_answers_the_head_right_after_it(store: SqlStore) -> None:
+async def test_a_commit_answers_the_head_right_after_it(store: Store) -> None:
     first = await store.commit(Change(steps=(session.request(a_session(1)),)))
     second = await store.commit(Change(revocations=(revocation("ses_a"), revocation("ses_b"))))
 
@@ -101,7 +102,7 @@ async def test_a_commit_answers_the_head_right_after_it(store: SqlStore) -> None
     assert await store.head() == second
 
 
-async def test_a_refused_change_leaves_nothing_behind(store: SqlStore) -> None:
+async def test_a_refused_change_leaves_nothing_behind(store: Store) -> None:
     held = await opened(store)
     before = await store.head()
     stale = replace(session.activate(held, START), read_version=1)
@@ -125,7 +126,7 @@ async def test_a_refused_change_leaves_nothing_behind(store: SqlStore) -> None:
     assert await store.sealed("admin") is None
 
 
-async def test_a_change_on_an_older_version_is_stale(store: SqlStore) -> None:
+async def test_a_change_on_an_older_version_is_stale(store: Store) -> None:
     held = await opened(store)
     await store.commit(Change(steps=(session.activate(held, START),)))
 
@@ -135,7 +136,7 @@ async def test_a_change_on_an_older_version_is_stale(store: SqlStore) -> None:
     assert refusal.value.code == "stale"
 
 
-async def test_a_pinned_row_must_be_unchanged(store: SqlStore) -> None:
+async def test_a_pinned_row_must_be_unchanged(store: Store) -> None:
     held = await opened(store)
     added = target.add(a_target())
     await store.commit(Change(steps=(added,)))
@@ -152,12 +153,12 @@ async def test_a_pinned_row_must_be_unchanged(store: SqlStore) -> None:
     assert refusal.value.code == "stale"
 
 
-async def test_a_pin_on_a_row_that_is_not_there_is_stale(store: SqlStore) -> None:
+async def test_a_pin_on_a_row_that_is_not_there_is_stale(store: Store) -> None:
     with pytest.raises(Conflict):
         await store.commit(Change(pins=(pin(RowKind.SESSION, a_session(7)),)))
 
 
-async def test_an_id_is_born_once(store: SqlStore) -> None:
+async def test_an_id_is_born_once(store: Store) -> None:
     await opened(store)
     await store.commit(Change(steps=(client.register(a_client()),)))
 
@@ -171,7 +172,7 @@ async def test_an_id_is_born_once(store: SqlStore) -> None:
         assert refusal.value.code == "stale"
 
 
-async def test_a_removed_client_frees_its_name_and_stays_on_record(store: SqlStore) -> None:
+async def test_a_removed_client_frees_its_name_and_stays_on_record(store: Store) -> None:
     first = client.register(a_client(1))
     await store.commit(Change(steps=(first,)))
     await store.commit(Change(steps=(client.remove(first.row, START),)))
@@ -182,7 +183,7 @@ async def test_a_removed_client_frees_its_name_and_stays_on_record(store: SqlSto
     assert [c.id for c in await store.clients()] == [a_client(1).id, a_client(2).id]
 
 
-async def test_the_newest_charter_is_read_unless_a_number_is_named(store: SqlStore) -> None:
+async def test_the_newest_charter_is_read_unless_a_number_is_named(store: Store) -> None:
     for number in (1, 2):
         await store.commit(Change(steps=(charter.apply(a_charter(number)),)))
 
@@ -192,7 +193,7 @@ async def test_the_newest_charter_is_read_unless_a_number_is_named(store: SqlSto
     assert await store.charters() == [a_charter(1), a_charter(2)]
 
 
-async def test_one_change_may_pass_through_several_states(store: SqlStore) -> None:
+async def test_one_change_may_pass_through_several_states(store: Store) -> None:
     held = await opened(store)
     step = session.begin_end(held, KILLED, START)
 
@@ -201,13 +202,13 @@ async def test_one_change_may_pass_through_several_states(store: SqlStore) -> No
     read = await store.session(held.id)
     assert read is not None
     assert read.state is State.ENDED
-    assert await store.replay_differences() == []
+    await require_replay(store)
 
 
 # -- reads -------------------------------------------------------------------------------
 
 
-async def test_a_family_is_read_root_first_and_parents_before_children(store: SqlStore) -> None:
+async def test_a_family_is_read_root_first_and_parents_before_children(store: Store) -> None:
     root = a_session(5)
     child = a_session(3, ancestors=(root.id,))
     grandchild = a_session(1, ancestors=(root.id, child.id))
@@ -220,7 +221,7 @@ async def test_a_family_is_read_root_first_and_parents_before_children(store: Sq
     assert await store.family(a_session(9).id) == []
 
 
-async def test_sessions_are_listed_page_by_page(store: SqlStore) -> None:
+async def test_sessions_are_listed_page_by_page(store: Store) -> None:
     for number in (3, 1, 2):
         await store.commit(Change(steps=(session.request(a_session(number)),)))
     await store.commit(Change(steps=(session.begin_end(a_session(2), KILLED, START),)))
@@ -237,7 +238,7 @@ async def test_sessions_are_listed_page_by_page(store: SqlStore) -> None:
     assert other == []
 
 
-async def test_only_leases_that_are_not_destroyed_are_living(store: SqlStore) -> None:
+async def test_only_leases_that_are_not_destroyed_are_living(store: Store) -> None:
     held = await opened(store)
     kept, gone = lease.plan(a_lease(1, held), START), lease.plan(a_lease(2, held), START)
     await store.commit(Change(steps=(kept, gone)))
@@ -249,7 +250,7 @@ async def test_only_leases_that_are_not_destroyed_are_living(store: SqlStore) ->
     assert await store.living_leases(kept.row.target) == 1
 
 
-async def test_time_makes_sessions_overdue(store: SqlStore) -> None:
+async def test_time_makes_sessions_overdue(store: Store) -> None:
     waiting = a_session(1, activate_by=START + 5 * SECOND)
     await store.commit(Change(steps=(session.request(waiting),)))
     held = await opened(store, 2)
@@ -267,7 +268,7 @@ async def test_time_makes_sessions_overdue(store: SqlStore) -> None:
     assert await due(50, 30) == [held.id]
 
 
-async def test_an_older_beat_never_replaces_a_newer_one(store: SqlStore) -> None:
+async def test_an_older_beat_never_replaces_a_newer_one(store: Store) -> None:
     held = await opened(store)
 
     await store.note_beats([(held.id, START + 5 * SECOND, None), (held.id, START, None)])
@@ -279,7 +280,7 @@ async def test_an_older_beat_never_replaces_a_newer_one(store: SqlStore) -> None
 # -- marks -----------------------------------------------------------------------------
 
 
-async def test_a_mark_is_taken_once(store: SqlStore) -> None:
+async def test_a_mark_is_taken_once(store: Store) -> None:
     once = Change(once=(Once("jti", "a" * 1000, START + SECOND, "answer"),))
     await store.commit(once)
 
@@ -292,7 +293,7 @@ async def test_a_mark_is_taken_once(store: SqlStore) -> None:
     assert await store.mark("key", "a" * 1000, START) is None
 
 
-async def test_of_many_uses_of_one_mark_exactly_one_succeeds(store: SqlStore) -> None:
+async def test_of_many_uses_of_one_mark_exactly_one_succeeds(store: Store) -> None:
     use = Change(once=(Once("jti", "a", START + SECOND),))
 
     outcomes = await asyncio.gather(*(store.commit(use) for _ in range(20)), return_exceptions=True)
@@ -302,7 +303,7 @@ async def test_of_many_uses_of_one_mark_exactly_one_succeeds(store: SqlStore) ->
     assert {refusal.code for refusal in refusals} == {"replayed"}
 
 
-async def test_a_mark_is_spent_once_and_not_after_it_expired(store: SqlStore) -> None:
+async def test_a_mark_is_spent_once_and_not_after_it_expired(store: Store) -> None:
     await store.commit(
         Change(once=(Once("invite", "a", START + SECOND), Once("invite", "b", START + SECOND)))
     )
@@ -318,7 +319,7 @@ async def test_a_mark_is_spent_once_and_not_after_it_expired(store: SqlStore) ->
         assert refusal.value.code == "unknown_mark"
 
 
-async def test_what_expired_is_forgotten(store: SqlStore) -> None:
+async def test_what_expired_is_forgotten(store: Store) -> None:
     await store.commit(
         Change(
             once=(Once("jti", "a", START + SECOND), Once("jti", "b", START + 60 * SECOND)),
@@ -331,7 +332,7 @@ async def test_what_expired_is_forgotten(store: SqlStore) -> None:
     assert await store.mark("jti", "b", START) == ""
 
 
-async def test_a_sealed_secret_is_replaced_whole(store: SqlStore) -> None:
+async def test_a_sealed_secret_is_replaced_whole(store: Store) -> None:
     await store.commit(Change(sealed=(Sealed("admin", b"\x00one"),)))
     await store.commit(Change(sealed=(Sealed("admin", b"\xfftwo"),)))
 
@@ -356,7 +357,7 @@ async def test_a_restart_keeps_everything(place: Place) -> None:
     await store.close()
 
 
-async def test_a_narrowed_window_moves_the_deadline(store: SqlStore) -> None:
+async def test_a_narrowed_window_moves_the_deadline(store: Store) -> None:
     held = await opened(store)
     active = session.activate(held, START)
     window = Window(START, START + timedelta(minutes=1))

@@ -135,6 +135,7 @@ async def test_a_restore_destroys_nothing_until_it_is_told_to(shop: Shop) -> Non
     store = await shop.open()
     again = await store.session(a_session(1).id)
     epoch, waiting = (await store.head()).epoch, await store.reconciling()
+    waits = await store.restored(limit=9)
     await shop.kill(store)
     page = await store.feed(None, limit=10)
     claimed = await shop.reaper(store).run_once()
@@ -142,6 +143,7 @@ async def test_a_restore_destroys_nothing_until_it_is_told_to(shop: Shop) -> Non
 
     assert again is not None and again.state is State.ACTIVE
     assert epoch == 2 and waiting == {a_target().id}
+    assert waits == [a_session(1).id] and not await store.restored(limit=9)  # the kill settled it
     assert [entry.id for entry in page.entries] == [a_session(1).id] and page.mark.epoch == 2
     assert claimed == 0 and await store.next_errand_at() is None
     assert (seen.waiting, seen.due, [one.handle for one in seen.unknown]) == (True, (shop.handle,), [newer])
@@ -157,6 +159,33 @@ async def test_a_restore_destroys_nothing_until_it_is_told_to(shop: Shop) -> Non
     assert [(one.handle, one.presence.value) for one in told.destroyed] == [(newer, "absent")]
     assert held is not None and held.state is LeaseState.DESTROYED
     assert not shop.there.living() and not await store.reconciling()
+    await store.close()
+
+
+async def test_sessions_that_came_back_wait_for_a_word_though_no_target_does(shop: Shop) -> None:
+    store = await shop.open()
+    one, left = session.request(a_session(1)), session.request(a_session(2))
+    left = left.then(session.begin_end(left.row, KILLED, START))
+    await store.commit(Change(steps=(one, left)))
+    await store.close()
+    await shop.back_up()
+    store = await shop.open()
+    await store.commit(Change(steps=(session.request(a_session(3)),)))
+    await shop.seal(store)
+    await store.close()
+    await shop.put_back()
+
+    store = await shop.open()
+    await store.commit(Change(steps=(session.request(a_session(4)),)))
+    listed = await store.restored(limit=9)
+    waits = [await store.is_restored(a_session(number).id) for number in (1, 4)]
+    await store.close()
+    store = await shop.open()
+    again = await store.restored(limit=9)
+    await store.sessions_reconciled()
+
+    assert listed == again == [a_session(1).id] and waits == [True, False]
+    assert await store.restored(limit=9) == [] and not await store.is_restored(a_session(1).id)
     await store.close()
 
 

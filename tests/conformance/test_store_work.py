@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from sojourn.adapters.sql_store import SqlStore
 from sojourn.core.change import Change, Errand, ErrandKind, Revocation, RevocationKind
 from sojourn.core.errors import Conflict
 from sojourn.core.session import Session
-from sojourn.ports.store import Mark
+from sojourn.ports.store import Mark, Store
 from tests.rig.store import SECOND, START, a_lease, a_target, an_errand_id, opened
 
 pytestmark = pytest.mark.anyio
+HOLDS_OF_EVERY_STORE = True
 
 
 def revocation(name: str, *, keep_s: int = 60, generation: int | None = None) -> Revocation:
@@ -30,7 +30,7 @@ def errand(number: int, of: Session, *, due_s: int = 0) -> Errand:
 # -- errands -----------------------------------------------------------------------------
 
 
-async def test_an_errand_is_held_by_one_until_its_hold_expires(store: SqlStore) -> None:
+async def test_an_errand_is_held_by_one_until_its_hold_expires(store: Store) -> None:
     held = await opened(store)
     await store.commit(Change(errands=(errand(1, held), errand(2, held, due_s=5), errand(3, held, due_s=-5))))
 
@@ -43,7 +43,22 @@ async def test_an_errand_is_held_by_one_until_its_hold_expires(store: SqlStore) 
     assert [(e.id, e.attempts) for e in again] == [(an_errand_id(3), 2)]
 
 
-async def test_an_errand_is_given_back_by_its_holder_only(store: SqlStore) -> None:
+async def test_a_hold_is_lengthened_by_its_holder_and_by_nobody_else(store: Store) -> None:
+    held = await opened(store)
+    await store.commit(Change(errands=(errand(1, held), errand(2, held))))
+    await store.claim("one", START, hold=SECOND, limit=1)
+    await store.claim("two", START, hold=SECOND, limit=1)
+
+    await store.hold_on("one", START + 9 * SECOND)
+    free = await store.claim("three", START + SECOND, hold=20 * SECOND, limit=5)
+    await store.hold_on("one", START + 2 * SECOND)
+    later = await store.claim("four", START + 2 * SECOND, hold=SECOND, limit=5)
+
+    assert [e.id for e in free] == [an_errand_id(2)]
+    assert [e.id for e in later] == [an_errand_id(1)]
+
+
+async def test_an_errand_is_given_back_by_its_holder_only(store: Store) -> None:
     held = await opened(store)
     await store.commit(Change(errands=(errand(1, held),)))
     await store.claim("one", START, hold=SECOND, limit=1)
@@ -55,7 +70,7 @@ async def test_an_errand_is_given_back_by_its_holder_only(store: SqlStore) -> No
     assert await store.claim("one", START + 8 * SECOND, hold=SECOND, limit=1) == []
 
 
-async def test_an_errand_that_is_done_is_gone(store: SqlStore) -> None:
+async def test_an_errand_that_is_done_is_gone(store: Store) -> None:
     held = await opened(store)
     await store.commit(Change(errands=(errand(1, held), errand(2, held))))
 
@@ -64,7 +79,7 @@ async def test_an_errand_that_is_done_is_gone(store: SqlStore) -> None:
     assert [e.id for e in await store.claim("one", START, hold=SECOND, limit=5)] == [an_errand_id(2)]
 
 
-async def test_errands_of_a_resting_target_are_skipped(store: SqlStore) -> None:
+async def test_errands_of_a_resting_target_are_skipped(store: Store) -> None:
     held = await opened(store)
     await store.commit(Change(errands=(errand(1, held),)))
 
@@ -75,7 +90,7 @@ async def test_errands_of_a_resting_target_are_skipped(store: SqlStore) -> None:
 # -- feed, journal, seal -------------------------------------------------------------------
 
 
-async def test_the_feed_answers_what_came_after_the_mark(store: SqlStore) -> None:
+async def test_the_feed_answers_what_came_after_the_mark(store: Store) -> None:
     await store.commit(Change(revocations=(revocation("ses_a"), revocation("ses_b", generation=3))))
     await store.commit(Change(revocations=(revocation("ses_c"),)))
 
@@ -88,7 +103,7 @@ async def test_the_feed_answers_what_came_after_the_mark(store: SqlStore) -> Non
     assert await store.feed(rest.mark, limit=5) == replace(rest, entries=())
 
 
-async def test_a_mark_that_cannot_be_followed_gets_a_snapshot(store: SqlStore) -> None:
+async def test_a_mark_that_cannot_be_followed_gets_a_snapshot(store: Store) -> None:
     await store.commit(
         Change(revocations=(revocation("ses_a", keep_s=1), revocation("ses_b"), revocation("ses_c")))
     )
@@ -102,7 +117,7 @@ async def test_a_mark_that_cannot_be_followed_gets_a_snapshot(store: SqlStore) -
     assert not (await store.feed(Mark(1, 1), limit=5)).snapshot
 
 
-async def test_a_checkpoint_never_goes_back(store: SqlStore) -> None:
+async def test_a_checkpoint_never_goes_back(store: Store) -> None:
     await store.seal(2, {(0, 0): b"a" * 64}, "note of 2")
     await store.seal(3, {(0, 0): b"a" * 96, (1, 0): b"b" * 32}, "note of 3")
 

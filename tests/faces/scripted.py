@@ -140,6 +140,9 @@ class MemoryStore:
     async def reconciling(self) -> frozenset[str]:
         return frozenset()
 
+    async def restored(self, *, limit: int) -> Sequence[SessionId]:
+        return ()
+
     async def client(self, client: ClientId) -> Client | None:
         return self.people.get(client)
 

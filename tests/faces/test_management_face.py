@@ -8,9 +8,11 @@ import httpx2
 import pytest
 
 from sojourn.core.change import RevocationKind
+from sojourn.core.ids import SESSION, SessionId
 from sojourn.faces.http import answers
 from sojourn.jose import Es256Key
 from sojourn.ports.store import FeedEntry, FeedPage, Mark
+from tests.faces.samples import new_id
 from tests.faces.world import Caller, World
 
 pytestmark = pytest.mark.anyio
@@ -168,6 +170,20 @@ async def test_targets_are_added_tried_drained_and_compared(world: World) -> Non
     for one in (added, drained, shown, removed):
         answers.TargetView.model_validate(one.json())
     assert len(answers.TargetsView.model_validate(listed.json()).targets) == 1
+
+
+async def test_sessions_that_wait_since_a_restore_are_listed_and_let_go_by_an_operator(world: World) -> None:
+    world.waiting.sessions = [SessionId(new_id(SESSION)) for _ in range(201)]
+
+    listed = await world.operator.send("GET", "/v1/reconcile")
+    refused = [await caller.send("POST", "/v1/reconcile") for caller in (world.workload, world.guard)]
+    still = len(world.waiting.sessions)
+    let_go = await world.operator.send("POST", "/v1/reconcile")
+
+    shown = answers.WaitingSessionsView.model_validate(listed.json())
+    assert (len(shown.sessions), shown.more) == (200, True)
+    assert [answer.status_code for answer in refused] == [403, 403] and still == 201
+    assert let_go.json() == {"sessions": [], "more": False}
 
 
 async def test_the_feed_answers_news_at_once_and_silence_after_its_period(world: World) -> None:

@@ -11,6 +11,7 @@ import httpx2
 
 from sojourn.config import Settings
 from sojourn.core.client import Client, Role
+from sojourn.core.ids import SessionId
 from sojourn.core.proof import ath_of
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
@@ -72,6 +73,19 @@ class Caller:
         return await self.world.http.request(method, path, headers=headers, content=content)
 
 
+class Waiting:
+    """Sessions that wait since a restore, until somebody lets them go."""
+
+    def __init__(self) -> None:
+        self.sessions: list[SessionId] = []
+
+    async def __call__(self, *, limit: int) -> list[SessionId]:
+        return self.sessions[:limit]
+
+    async def apply(self, *, by: str) -> None:
+        self.sessions = []
+
+
 @dataclass
 class World:
     """Everything a test of the face needs."""
@@ -80,6 +94,7 @@ class World:
     store: MemoryStore = field(default_factory=MemoryStore)
     signer: Signer = field(default_factory=Signer)
     bell: QuietBell = field(default_factory=QuietBell)
+    waiting: Waiting = field(default_factory=Waiting)
     feed_places: Places = field(default_factory=lambda: Places(2))
 
     def __post_init__(self) -> None:
@@ -115,6 +130,7 @@ class World:
             drain_target=s.drain_target,
             remove_target=s.remove_target,
             reconcile_target=Reconcile(),
+            reconcile_sessions=self.waiting,
             write_evidence=s.write_evidence,
         )
         store = self.store.as_port()

@@ -7,9 +7,12 @@ then: so behaves a network. TLS is not spoken, so clients connect in the clear.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
+
+import anyio
 
 _LENGTH: Final = 4
 _DRAIN_SECONDS: Final = 5.0  # how long a server may still answer a client that has gone
@@ -137,6 +140,31 @@ class Proxy:
                 rule.used = True
                 return rule
         return None
+
+
+class ProxyThread:
+    """The proxy on an event loop of its own, so that tests may wait in threads."""
+
+    def __init__(self, port: int) -> None:
+        self.proxy = Proxy(port)
+        self._ready, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=lambda: anyio.run(self._serve), daemon=True)
+
+    def start(self) -> None:
+        """Listen; `proxy.port` is known afterwards."""
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    def stop(self) -> None:
+        """Hang up and end."""
+        self._stop.set()
+        self._thread.join(20)
+
+    async def _serve(self) -> None:
+        async with self.proxy:
+            self._ready.set()
+            while not self._stop.is_set():
+                await anyio.sleep(0.05)
 
 
 async def _frame(reader: asyncio.StreamReader, *, typed: bool) -> bytes:

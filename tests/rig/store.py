@@ -33,6 +33,7 @@ from sojourn.core.secret import Secret
 from sojourn.core.session import BeatRule, Session, State, Task
 from sojourn.core.target import Target, TargetState
 from sojourn.core.window import Window
+from sojourn.ports.store import Store
 
 START: Final = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
@@ -177,7 +178,13 @@ def an_errand_id(number: int) -> ErrandId:
     return ErrandId(an_id(ids.ERRAND, number))
 
 
-async def opened(store: SqlStore, number: int = 1) -> Session:
+async def require_replay(store: Store) -> None:
+    """The state tables are what the journal rebuilds; the memory store keeps no journal to rebuild from."""
+    if isinstance(store, SqlStore):
+        assert await store.replay_differences() == []
+
+
+async def opened(store: Store, number: int = 1) -> Session:
     """A session that is approved and stored."""
     step = session.request(a_session(number))
     step = step.then(session.approve(step.row, "charter", START))

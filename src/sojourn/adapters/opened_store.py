@@ -77,12 +77,10 @@ async def opened(database: Database, high_water: HighWater | None = None, *, alo
     except BaseException:
         await database.close()
         raise
-    waiting = await database.read(sql_epoch.reconciling)
+    waiting = await database.read(sql_epoch.anything_waits)
     if waiting:
-        log.warning(
-            "%d targets wait for `sojourn target reconcile`: nothing is destroyed there", len(waiting)
-        )
-    return SqlStore(database, epoch=epoch, high_water=high_water, reconciling=bool(waiting))
+        log.warning("since a restore targets or sessions wait for `sojourn target reconcile --all --apply`")
+    return SqlStore(database, epoch=epoch, high_water=high_water, waiting=waiting)
 
 
 async def _settle_epoch(database: Database, high_water: HighWater | None) -> int:

@@ -250,6 +250,9 @@ reconciling: Final = Table(
     Column("epoch", Count, nullable=False),
 )
 
+# Since a restore these get no tokens, until an operator has looked.
+restored: Final = Table("restored", metadata, Column("session", Identifier(ids.SESSION), primary_key=True))
+
 # -- what is built from the journal --------------------------------------------------------
 
 tile: Final = Table(

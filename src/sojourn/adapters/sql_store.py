@@ -40,12 +40,12 @@ class SqlStore:
         *,
         epoch: int,
         high_water: HighWater | None = None,
-        reconciling: bool = False,
+        waiting: bool = False,
     ) -> None:
         self._database = database
         self._epoch = epoch
         self._high_water = high_water
-        self._reconciling = reconciling  # once false for good: only a new epoch, which fences us, sets it
+        self._waiting = waiting  # once false for good: only a new epoch, which fences us, sets it
         self._group = CommitGroup(self._land)
         self.failed = asyncio.Event()
         """Set when the disk failed: nothing more is written, and the process had better end."""
@@ -184,6 +184,10 @@ class SqlStore:
             lambda connection: work.claim(connection, holder, now, hold=hold, limit=limit, without=without)
         )
 
+    async def hold_on(self, holder: str, until: datetime) -> None:
+        """Hold until then whatever `holder` still holds."""
+        await self._write(lambda connection: work.hold_on(connection, holder, until))
+
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
         """Give an errand back; false if `holder` no longer holds it."""
         return await self._write(
@@ -197,15 +201,29 @@ class SqlStore:
     # -- after a restore ---------------------------------------------------------------
     async def reconciling(self) -> frozenset[TargetId]:
         """The targets in which nothing is destroyed until an operator has looked."""
-        if not self._reconciling:
-            return frozenset()
-        waiting = await self._read(sql_epoch.reconciling)
-        self._reconciling = bool(waiting)
-        return waiting
+        return await self._read(sql_epoch.reconciling) if await self._anything_waits() else frozenset()
+
+    async def _anything_waits(self) -> bool:
+        self._waiting = self._waiting and await self._read(sql_epoch.anything_waits)
+        return self._waiting
 
     async def reconciled(self, target: TargetId) -> None:
         """Let destroying go on in `target`."""
         await self._write(lambda connection: sql_epoch.reconciled(connection, target, self._epoch))
+
+    async def restored(self, *, limit: int) -> Sequence[SessionId]:
+        """The sessions that wait since a restore and have not left."""
+        return await self._read(lambda connection: sql_epoch.restored(connection, limit))
+
+    async def is_restored(self, session: SessionId) -> bool:
+        """Whether the session waits since a restore."""
+        if not await self._anything_waits():
+            return False
+        return await self._read(lambda connection: sql_epoch.is_restored(connection, session))
+
+    async def sessions_reconciled(self) -> None:
+        """Let every session go on."""
+        await self._write(lambda connection: sql_epoch.sessions_reconciled(connection, self._epoch))
 
     # -- feed and journal --------------------------------------------------------------
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:

@@ -62,6 +62,11 @@ def release_all(connection: Connection) -> None:
     connection.execute(update(_ERRAND).values(held_by=None, held_until=None))
 
 
+def hold_on(connection: Connection, holder: str, until: datetime) -> None:
+    """Lengthen every hold of `holder`; what another holder took meanwhile is not touched."""
+    connection.execute(update(_ERRAND).where(_ERRAND.c.held_by == holder).values(held_until=until))
+
+
 def postpone(connection: Connection, errand: ErrandId, holder: str, *, run_at: datetime, error: str) -> bool:
     """Give an errand back; nothing happens, and false is said, if `holder` no longer holds it."""
     given = (

@@ -17,6 +17,7 @@ from sojourn.cli.manage import Profile as Chosen
 from sojourn.cli.output import show_json
 from sojourn.client.profile import load_profile, profile_path
 from sojourn.core.errors import SojournError
+from sojourn.ledger.verdict import Result, Verdict
 
 _LARGEST: Final = 64 << 20
 
@@ -58,18 +59,15 @@ def verify(
     pinned: Annotated[bool, Parameter(help="Trust the keys pinned by `login`.")] = True,
     as_json: AsJson = False,
 ) -> int:
-    """Check a bundle offline. Exits 0 only when a key you trust signed it."""
+    """Check a bundle offline. Exits 0 only when a key you trust signed that the session is over."""
 
     def work() -> int:
-        from sojourn.ledger.verdict import Result
         from sojourn.ledger.verify import verify as check
 
         with bundle.open("rb") as file:
             raw = file.read(_LARGEST + 1)
         verdict = check(raw, [_key(k) for k in key] or (_pinned() if pinned else []))
-        code = {Result.VERIFIED: Exit.OK, Result.SELF_CONSISTENT: Exit.SIGNER_UNKNOWN}.get(
-            verdict.result, Exit.VERIFY_FAILED
-        )
+        code = _exit_of(verdict)
         if not as_json:
             print("\n".join(verdict.lines()))
             return code
@@ -81,6 +79,16 @@ def verify(
         return code
 
     return guarded(work, as_json=as_json)
+
+
+def _exit_of(verdict: Verdict) -> Exit:
+    match verdict.result:
+        case Result.VERIFIED:
+            return Exit.OK if verdict.ended else Exit.STILL_OPEN
+        case Result.SELF_CONSISTENT:
+            return Exit.SIGNER_UNKNOWN
+        case Result.FAILED:
+            return Exit.VERIFY_FAILED
 
 
 def _key(given: str) -> str:

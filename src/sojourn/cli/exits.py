@@ -25,6 +25,7 @@ class Exit(IntEnum):
     SIGNER_UNKNOWN = 3  # verify: consistent, but signed by a key nobody pinned
     VERIFY_FAILED = 4
     CHECK_FAILED = 5  # preflight, doctor, reconcile: something is not as it should be
+    STILL_OPEN = 6  # verify: genuine, but the session had not ended when the bundle was written
     REFUSED = 10
     UNREACHABLE = 11
     NOT_FOUND = 12

@@ -22,8 +22,8 @@ class Wiring(Protocol):
     def dev(self, state: Path, *, port: int) -> int:
         """Serve on loopback with embedded SQLite in `state`.
 
-        Writes an invitation for the first operator into `state`, and shows address and link
-        on the terminal.
+        Writes an invitation for the first operator into `state`, and the profile of a workload
+        to where `sojourn run` looks for it; shows address and link on the terminal.
         """
         ...
 
@@ -38,7 +38,7 @@ def dev(
     state: Annotated[Path | None, Parameter(help="Where the database and keys are kept.")] = None,
     port: int = 8787,
 ) -> int:
-    """Run a control plane on this machine, for trying things out."""
+    """Run a control plane on this machine, for trying things out; `sojourn run` works at once."""
     import os
 
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")

@@ -122,8 +122,10 @@ def reconcile(
     name: str | None = None,
     /,
     *,
-    all_targets: Annotated[bool, Parameter(name="--all", negative="", help="Every target.")] = False,
-    apply: Annotated[bool, Parameter(negative="", help="After a restore: let destroying go on.")] = False,
+    all_targets: Annotated[
+        bool, Parameter(name="--all", negative="", help="Every target, and the sessions that wait.")
+    ] = False,
+    apply: Annotated[bool, Parameter(negative="", help="After a restore: let things go on.")] = False,
     destroy_unknown: Annotated[
         bool, Parameter(negative="", help="With --apply: destroy what nothing on record accounts for.")
     ] = False,
@@ -138,6 +140,8 @@ def reconcile(
             _reconcile(caller, one, apply=apply, destroy_unknown=destroy_unknown)
             for one in _named(caller, name, all_targets=all_targets)
         ]
+        if all_targets:
+            found.append(_sessions(caller, apply=apply))
         for answer in found:
             _show(answer, as_json=as_json)
         return Exit.CHECK_FAILED if any(_differs(answer) for answer in found) else Exit.OK
@@ -162,8 +166,15 @@ def _reconcile(caller: ClientCaller, name: str, *, apply: bool, destroy_unknown:
     return {"target": name, **caller.ask("POST", path, body, wait_s=45).json()}
 
 
+def _sessions(caller: ClientCaller, *, apply: bool) -> Json:
+    """The sessions that wait since a restore."""
+    return (caller.ask("POST", "/v1/reconcile", {}) if apply else caller.ask("GET", "/v1/reconcile")).json()
+
+
 def _differs(answer: Json) -> bool:
     """Whether something is left to look at: unknown and not seen gone, missing, or waiting."""
+    if "sessions" in answer:
+        return bool(answer["sessions"])
     gone = {one.get("handle") for one in members(answer, "destroyed") if one.get("presence") == "absent"}
     unknown = {one.get("handle") for one in members(answer, "unknown")}
     return bool(unknown - gone or answer.get("missing") or answer.get("waiting"))

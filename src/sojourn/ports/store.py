@@ -177,6 +177,10 @@ class Store(Protocol):
         """Hold due errands for `hold`, oldest first, skipping the targets in `without`."""
         ...
 
+    async def hold_on(self, holder: str, until: datetime) -> None:
+        """Hold until then whatever `holder` still holds; what was taken from it stays taken."""
+        ...
+
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
         """Give an errand back, to run later; false if `holder` no longer holds it."""
         ...
@@ -195,6 +199,25 @@ class Store(Protocol):
 
     async def reconciled(self, target: TargetId) -> None:
         """Let destroying go on in `target`; harmless for one that does not wait.
+
+        Raises:
+            Unavailable: code `fenced`.
+        """
+        ...
+
+    async def restored(self, *, limit: int) -> Sequence[SessionId]:
+        """The sessions that were on record at a restore and have not left since, by id.
+
+        None of them gets a token until an operator has looked: its end may have been lost.
+        """
+        ...
+
+    async def is_restored(self, session: SessionId) -> bool:
+        """Whether the session waits since a restore."""
+        ...
+
+    async def sessions_reconciled(self) -> None:
+        """Let every session go on.
 
         Raises:
             Unavailable: code `fenced`.

@@ -11,7 +11,6 @@ from sojourn.core.ids import SessionId
 from sojourn.core.session import LEAVING, Session, State, is_live, reason_of, renew
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Mark, Store
-from sojourn.services._reconciling import waits
 from sojourn.services._retry import decide_again
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.mint_tokens import MintTokens, Token
@@ -56,7 +55,7 @@ class BeatSession:
             return Beat(session, ())
         if not is_live(session, now):
             raise Conflict("wrong_state", f"expected an active session, it is `{session.state}`")
-        if await waits(self._store, session.id):  # it may have ended in the time that was lost
+        if await self._store.is_restored(session.id):  # it may have ended in the time that was lost
             await self._beats.note(session, now)
             return Beat(session, ())
         if wants_renewal:

@@ -1,8 +1,9 @@
 """Carry out errands until each is done: destroy, observe, retry for ever, escalate.
 
 One dead target must not delay another, so each has slots of its own and no errand of a
-target whose slots are taken is claimed. Correctness never depends on who holds an errand:
-a hold that ran out only means that work is done twice.
+target whose slots are taken is claimed. A hold is short and renewed while its errand is
+worked on, so that what a dead node held is soon free. Correctness never depends on who holds
+an errand: a hold that ran out only means that work is done twice.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ _CLAIM_AT_ONCE: Final = 4
 _FIRST_RETRY_S: Final = 0.1
 LOOK_EVERY_S: Final = 1.0
 """How late we notice an errand that another node queued."""
+
+_RENEWALS_PER_HOLD: Final = 4
+"""Two of them may fail before another node takes over what we still work on."""
 
 _LEFTOVERS_EVERY_S: Final = 30.0
 _LEFTOVERS_LIMIT: Final = 500
@@ -75,6 +79,7 @@ class ReapLeases:
     async def run(self, woken: asyncio.Event) -> None:
         """Keep claiming; `woken` is set when a commit queued an errand. Never returns."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_holding())
             while True:
                 woken.clear()
                 self._freed.clear()
@@ -94,6 +99,17 @@ class ReapLeases:
             group.create_task(self._carry_out(errand))
         return len(claimed)
 
+    async def _keep_holding(self) -> None:
+        hold = self._settings.hold_errand
+        while True:
+            await self._clock.sleep(hold.total_seconds() / _RENEWALS_PER_HOLD)
+            if not self._busy:
+                continue
+            try:
+                await self._store.hold_on(self._holder, self._clock.now() + hold)
+            except SojournError:
+                continue  # the next one may get through
+
     async def _idle(self, woken: asyncio.Event) -> None:
         due = await self._store.next_errand_at()
         wait_s = self._look_every_s
@@ -108,7 +124,7 @@ class ReapLeases:
 
     async def _carry_out(self, errand: Errand) -> None:
         try:
-            async with asyncio.timeout(self._settings.hold_errand.total_seconds()):
+            async with asyncio.timeout(self._settings.attempt_within.total_seconds()):
                 later = await self._reaping.attempt(errand)
                 if later is not None:
                     await self._give_back(errand, later)

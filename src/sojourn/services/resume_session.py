@@ -64,7 +64,7 @@ class ResumeSession:
         Raises:
             NotFound: code `unknown_session`; also for another key or another client.
             Conflict: code `still_freezing` or `wrong_state`.
-            Refused: codes `context_changed`, `window_closed`, `session_ended`, `replayed`.
+            Refused: codes `session_waits`, `context_changed`, `window_closed`, `session_ended`, `replayed`.
             TargetError: a target did not thaw; the session is ended.
         """
         attestation = await self._attest(evidence)
@@ -94,6 +94,8 @@ class ResumeSession:
         session = await self._store.session(session_id)
         if session is None or session.key != key or session.client != seen.client.id:
             raise NotFound("unknown_session", f"there is no session `{session_id}`")
+        if await self._store.is_restored(session_id):
+            raise Refused("session_waits", "since a restore an operator is to look at this session first")
         for name in sorted(session.context.keys() & seen.context.keys()):
             if session.context[name] != seen.context[name]:
                 await self._end(session_id, Cause(Reason.CONTEXT_CHANGED, "resume", f"`{name}` changed"))

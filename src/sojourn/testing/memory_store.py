@@ -21,7 +21,7 @@ from sojourn.core.errors import Conflict, Refused
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.record import Fact, Row, RowKind
-from sojourn.core.session import Session, State
+from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.target import Target, TargetState
 from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
 
@@ -49,6 +49,7 @@ class MemoryStore:
     def __init__(self, *, epoch: int = 1) -> None:
         self.epoch = epoch
         self.waiting: set[TargetId] = set()  # to be reconciled
+        self.waiting_sessions: set[SessionId] = set()
         self.rows: dict[tuple[RowKind, str], Row] = {}
         self.facts: list[Fact] = []
         self.revocations: list[tuple[int, Revocation]] = []
@@ -79,6 +80,8 @@ class MemoryStore:
         for step in change.steps:
             if step.facts:
                 self._require_version(_kind(step.row), step.row.id, step.read_version)
+                if step.read_version == 0:
+                    self._require_unique(step.row)
         for pinned in change.pins:
             self._require_version(pinned.row, pinned.id, pinned.version)
         for once in change.once:
@@ -93,6 +96,12 @@ class MemoryStore:
         row = self.rows.get((kind, row_id))
         if (row.version if row else 0) != version:
             raise Conflict("stale", f"{kind} `{row_id}` is no longer at version {version}")
+
+    def _require_unique(self, row: Row) -> None:
+        own = _name(row)
+        rows = self.rows.values() if own is not None else ()
+        if any(type(one) is type(row) and one.id != row.id and _name(one) == own for one in rows):
+            raise Conflict("stale", f"there is another row named {own}")
 
     def _write(self, change: Change) -> None:
         for step in change.steps:
@@ -263,6 +272,12 @@ class MemoryStore:
             self.errands[errand.id] = _Hold(errand, holder, now + hold)
         return claimed
 
+    async def hold_on(self, holder: str, until: datetime) -> None:
+        await asyncio.sleep(0)
+        for errand, held in self.errands.items():
+            if held.holder == holder:
+                self.errands[errand] = replace(held, until=until)
+
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
         await asyncio.sleep(0)
         held = self.errands.get(errand)
@@ -284,6 +299,19 @@ class MemoryStore:
     async def reconciled(self, target: TargetId) -> None:
         await asyncio.sleep(0)
         self.waiting.discard(target)
+
+    async def restored(self, *, limit: int) -> Sequence[SessionId]:
+        await asyncio.sleep(0)
+        staying = (one.id for one in self.all_sessions() if one.state not in LEAVING)
+        return [one for one in staying if one in self.waiting_sessions][:limit]
+
+    async def is_restored(self, session: SessionId) -> bool:
+        await asyncio.sleep(0)
+        return session in self.waiting_sessions
+
+    async def sessions_reconciled(self) -> None:
+        await asyncio.sleep(0)
+        self.waiting_sessions.clear()
 
     # -- feed and journal --------------------------------------------------------------
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
@@ -330,6 +358,21 @@ class MemoryStore:
 
 def _kind(row: Row) -> RowKind:
     return _KINDS[type(row)]
+
+
+def _name(row: Row) -> tuple[object, ...] | None:
+    """What no other row of its kind may be called, if there is such a thing."""
+    match row:
+        case Client():
+            return None if row.removed_at else (row.name,)
+        case Target():
+            return None if row.state is TargetState.REMOVED else (row.name,)
+        case Charter():
+            return (row.name, row.number)
+        case Lease():
+            return (row.handle,)
+        case _:
+            return None
 
 
 def _entry(n: int, revocation: Revocation) -> FeedEntry:

@@ -273,6 +273,11 @@ class ReconciliationView(Answer):
     destroyed: list[RemovedView]
 
 
+class WaitingSessionsView(Answer):
+    sessions: list[str]
+    more: bool
+
+
 class ProblemView(BaseModel):
     """RFC 9457; extension members depend on the code."""
 

@@ -31,6 +31,7 @@ from sojourn.faces.http import (
     oauth,
     opening,
     ops,
+    reconcile,
     sessions,
     targets,
 )
@@ -114,6 +115,8 @@ ROUTES: Final = (
     Row("DELETE", "/v1/targets/{name}", targets.remove_target, C, answers.TargetView),
     Row("GET", "/v1/targets/{name}/reconcile", targets.reconcile_target, C, answers.ReconciliationView),
     Row("POST", "/v1/targets/{name}/reconcile", targets.apply_reconciliation, C, answers.ReconciliationView),
+    Row("GET", "/v1/reconcile", reconcile.waiting_sessions, C, answers.WaitingSessionsView),
+    Row("POST", "/v1/reconcile", reconcile.release_sessions, C, answers.WaitingSessionsView),
     Row("GET", "/log/checkpoint", journal.checkpoint, A, TEXT),
     Row("GET", "/log/tile/{level}/{index:path}", journal.tile, A, BYTES),
     Row("GET", "/healthz", ops.healthy, A, answers.HealthView),

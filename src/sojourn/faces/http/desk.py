@@ -43,6 +43,7 @@ class Verbs:
     drain_target: doors.ChangeTarget
     remove_target: doors.ChangeTarget
     reconcile_target: doors.ReconcileTarget
+    reconcile_sessions: doors.ReconcileSessions
     write_evidence: doors.WriteEvidence
 
 

@@ -69,6 +69,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "rollback_detected": (503, "The feed went backwards; nothing is believed until it is explained."),
     "session_ended": (403, "The session has ended or is ending; `reason` says why."),
     "stale": (409, "Somebody else changed it first; read again."),
+    "session_waits": (403, "Since a restore an operator is to look at this session first."),
     "still_freezing": (409, "The suspension is still being carried out at a target."),
     "store_locked": (503, "Another server uses this database."),
     "store_unavailable": (503, "The database did not answer in time; nothing was granted."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import Request
 from starlette.responses import Response
 
@@ -12,6 +14,7 @@ from sojourn.core.window import parse, show
 from sojourn.faces.http import views
 from sojourn.faces.http.callers import Changer, SessionHolder, Stopper, Viewed, session_holder
 from sojourn.faces.http.desk import desk_of
+from sojourn.faces.http.doors import Token
 from sojourn.faces.http.problems import problem
 from sojourn.faces.http.schemas import BeatBody, NarrowBody, StopBody
 
@@ -53,10 +56,10 @@ async def narrow(request: Request, viewed: Changer, body: NarrowBody) -> Respons
     """Give up grants, actions or time; nothing can be added."""
     desk = desk_of(request)
     closes = None if body.closes is None else parse(body.closes)
-    # Read before the change: a token must not carry a mark later than the state it speaks for.
-    mark = (await desk.store.head()).mark
     session = await desk.verbs.narrow(viewed.session.id, tuple(body.drop), tuple(body.drop_actions), closes)
-    fresh = desk.verbs.mint(session, mark) if viewed.client is None and session.state is State.ACTIVE else ()
+    fresh: Sequence[Token] = ()
+    if viewed.client is None and session.state is State.ACTIVE:
+        fresh = (await desk.verbs.beat(session.id, session.key, renew=False)).tokens  # it knows who gets any
     return views.reply({"session": views.session(session), "tokens": views.tokens(fresh)})
 
 

@@ -26,12 +26,12 @@ async def healthy(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """This process answers and its database does, too; `mode` tells if targets wait to be reconciled."""
+    """This process answers and its database does, too; `mode` tells if anything waits since a restore."""
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
-            await desk_of(request).store.head()
-            waiting = await desk_of(request).store.reconciling()
-            waiting = await desk_of(request).store.reconciling()
+            store = desk_of(request).store
+            await store.head()
+            waiting = await store.reconciling() or await store.restored(limit=1)
     except TimeoutError as error:
         raise Unavailable(
             "store_unavailable", f"the database did not answer within {_READY_WITHIN_S:g} s"
