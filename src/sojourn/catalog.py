@@ -13,5 +13,6 @@ ATTESTORS: Final[Mapping[str, str]] = {
 }
 
 PROVIDERS: Final[Mapping[str, str]] = {
+    "mysql": "sojourn.providers.mysql:MySQL",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
 }
