@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-
-from tests.providers.kits.kit import Kit, SystemNow, user_of, working
-from tests.rig.mariadb import MariaServer
+from typing import ClassVar
 
 from sojourn.core.secret import Secret
 from sojourn.ports.provider import Issued, Provider
 from sojourn.providers._common.address import read_address
 from sojourn.providers.mysql import MySQL
 from sojourn.providers.mysql.wire import Connection, ServerError, connect
+from tests.providers.kits.kit import Kit, SystemNow, user_of, working
+from tests.rig.mariadb import MariaServer
 
 ADMIN_PASSWORD = "admin-of-the-tests"
 
@@ -42,7 +42,7 @@ class MySQLKit(Kit):
     """One MariaDB server and its provider."""
 
     name = "mysql"
-    template = {"database": "shop", "schemas": {"shop": {"privileges": ["SELECT", "INSERT"]}}}
+    template: ClassVar = {"database": "shop", "schemas": {"shop": {"privileges": ["SELECT", "INSERT"]}}}
     issue_word = b"CREATE USER"
     destroy_words = (b"ACCOUNT LOCK", b"processlist WHERE USER", b"DROP USER")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from tests.providers.kits import mysql
+from tests.providers.kits import mysql, redis
 from tests.providers.kits.kit import Kit
 from tests.rig.mariadb import MariaServer
+from tests.rig.redis_server import RedisServer
 
 
 class Server(Protocol):
@@ -27,8 +28,15 @@ def _mysql() -> tuple[Server, Callable[[], Kit]]:
     return server, lambda: mysql.MySQLKit(server)
 
 
+def _redis() -> tuple[Server, Callable[[], Kit]]:
+    server = RedisServer(*redis.USERS)
+    server.start()
+    return server, lambda: redis.RedisKit(server)
+
+
 _START: Final[Mapping[str, Callable[[], tuple[Server, Callable[[], Kit]]]]] = {
     "mysql": _mysql,
+    "redis": _redis,
 }
 KITS: Final = tuple(_START)
 
