@@ -13,5 +13,7 @@ ATTESTORS: Final[Mapping[str, str]] = {
 }
 
 PROVIDERS: Final[Mapping[str, str]] = {
+    "mysql": "sojourn.providers.mysql:MySQL",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
+    "redis": "sojourn.providers.redis:Redis",
 }

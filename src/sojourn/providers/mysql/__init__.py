@@ -1,0 +1,6 @@
+"""Short-lived accounts in MariaDB: made for one session, killed and dropped when it ends."""
+
+from sojourn.providers.mysql.config import Config
+from sojourn.providers.mysql.provider import MySQL
+
+__all__ = ["Config", "MySQL"]

@@ -1,0 +1,55 @@
+"""How one MariaDB target is reached by its admin; parsed once, then only read. Opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+import msgspec
+
+from sojourn.core.secret import Secret
+from sojourn.providers._common.address import Address, read_address, read_settings
+
+DEFAULT_PORT: Final = 3306
+SCHEMES: Final = {"mysql": DEFAULT_PORT, "mariadb": DEFAULT_PORT}
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator may say of a target beside its address."""
+
+    client_host: str | None = None  # where workloads connect, if not where the admin does
+    client_port: int | None = None
+    account_host: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9.:%_/-]{1,60}$")] = "%"
+    pool_size: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    issue_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One target: where it is, who administers it, and how its accounts are made."""
+
+    address: Address
+    settings: Settings
+    templates: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int:
+        """The port that workloads are told."""
+        return self.settings.client_port or self.address.port
+
+    @property
+    def host(self) -> str:
+        """The host that workloads are told."""
+        return self.settings.client_host or self.address.host
+
+
+def configured(
+    settings: Mapping[str, object], templates: Mapping[str, Mapping[str, object]], secret: Secret
+) -> Config:
+    """The target of the address in `secret`, with `settings` that hold nothing secret.
+
+    Raises:
+        Invalid: code `bad_target`.
+    """
+    return Config(read_address(secret, SCHEMES), read_settings(settings, Settings), templates)

@@ -1,0 +1,71 @@
+"""Taking an account away: lock, kill every connection, drop, kill what came late.
+
+The order is the protocol: killing before the lock loses against a client that reconnects,
+and neither lock nor drop touches a connection that is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from sojourn.providers.mysql.statements import ARRIVING, CONNECTIONS, HOSTS, account
+from sojourn.providers.mysql.wire import Answered, Connection
+
+CLEAN_READS: Final = 3  # a login that passed its check may not be listed yet: 0 seen is not 0 possible
+READ_GAP_SECONDS: Final = 0.002
+PATIENCE_SECONDS: Final = 0.3  # for a login that was under way when the account was locked
+
+_UNKNOWN_THREAD: Final = 1094
+
+
+async def hosts_of(connection: Connection, handle: str) -> list[str]:
+    """The hosts for which there is an account of this name."""
+    return [str(row[0]) for row in await connection.fetch(HOSTS, handle)]
+
+
+async def lock(connection: Connection, handle: str) -> None:
+    """Refuse new logins, whatever host they come from."""
+    for host in await hosts_of(connection, handle):
+        await connection.execute(f"ALTER USER IF EXISTS {account(handle, host)} ACCOUNT LOCK")
+
+
+async def drop(connection: Connection, handle: str) -> None:
+    """Remove every account of this name, with its privileges."""
+    for host in await hosts_of(connection, handle):
+        await connection.execute(f"DROP USER IF EXISTS {account(handle, host)}")
+
+
+async def kill(connection: Connection, handle: str, arriving: set[int]) -> None:
+    """End every connection of an account that cannot log in, until several looks find none.
+
+    A login that was in its handshake when the account was locked may have been judged by the
+    account as it was, and its client may take its time to finish: what is still on its way
+    after a moment is ended too. A stranger among them has to log in again.
+    """
+    clock = asyncio.get_running_loop()
+    patience = clock.time() + PATIENCE_SECONDS
+    clean = 0
+    while clean < CLEAN_READS or arriving:
+        found = [int(row[0]) for row in await connection.fetch(CONNECTIONS, handle)]
+        clean = 0 if found else clean + 1
+        if arriving:
+            arriving &= await logins_under_way(connection)
+            if clock.time() > patience:
+                found += arriving
+        for one in found:
+            await _kill(connection, one)
+        await asyncio.sleep(READ_GAP_SECONDS)
+
+
+async def logins_under_way(connection: Connection) -> set[int]:
+    """Connections that have not said, or not yet proven, who they are."""
+    return {int(row[0]) for row in await connection.fetch(ARRIVING)}
+
+
+async def _kill(connection: Connection, one: int) -> None:
+    try:
+        await connection.execute(f"KILL CONNECTION {one}")
+    except Answered as error:
+        if error.number != _UNKNOWN_THREAD:
+            raise

@@ -1,0 +1,161 @@
+"""The driver, as much of it as is used here, with types: aiomysql itself has none.
+
+Nobody else in this package imports aiomysql.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import aiomysql
+import pymysql
+
+from sojourn.core.secret import Secret
+from sojourn.providers._common.address import Address
+from sojourn.providers._common.call import Failures
+from sojourn.providers.mysql.statements import DEADLINE_PASSED, HANDLE_TAKEN, MISSING_OBJECT
+
+CONNECT_SECONDS: Final = 3.0
+STATEMENT_SECONDS: Final = 5  # the server stops our own statements, should we vanish
+LOCK_SECONDS: Final = 2
+
+# A duplicate account reads the same way as one that cannot be dropped.
+_CODES: Final = {
+    1040: "target_full",
+    1044: "missing_privilege",
+    1045: "login_refused",
+    1049: "missing_object",
+    1129: "login_refused",  # the host is blocked because of many connection errors
+    1130: "login_refused",
+    1142: "missing_privilege",
+    1143: "missing_privilege",
+    1146: "missing_object",
+    1203: "target_full",
+    1205: "target_busy",
+    1213: "target_busy",
+    1226: "target_full",
+    1227: "missing_privilege",
+    1396: "handle_taken",
+    1927: "target_unreachable",  # connection was killed
+    1969: "target_timeout",
+    2002: "target_unreachable",
+    2003: "target_unreachable",
+    2006: "target_unreachable",
+    2013: "target_unreachable",
+    2014: "target_unreachable",
+    4151: "login_refused",  # the account is locked
+    DEADLINE_PASSED: "deadline_passed",
+    HANDLE_TAKEN: "handle_taken",
+    MISSING_OBJECT: "missing_object",
+}
+
+# `time_zone`: the server's clock is compared as UTC. `sql_mode`: a GRANT makes no account.
+_SETTINGS: Final = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_CREATE_USER', time_zone = '+00:00',"
+    f" max_statement_time = {STATEMENT_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}, sql_notes = 0"
+)
+
+
+class ServerError(Exception):
+    """The server or the driver reported an error; `mend` is a statement that would help, if known."""
+
+    def __init__(self, code: str, number: int, words: str) -> None:
+        super().__init__(words)
+        self.code = code
+        self.number = number
+        self.words = words
+        self.mend = ""
+
+
+class Answered(ServerError):
+    """The server answered with an error: the connection is as good as before."""
+
+
+class Connection:
+    """One connection to a server, in autocommit."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    async def fetch(self, statement: str, *values: object) -> Sequence[Sequence[Any]]:
+        """Run one statement, its values escaped by the driver; all its rows."""
+        try:
+            async with self._inner.cursor() as cursor:
+                await cursor.execute(statement, values or None)
+                return list(await cursor.fetchall())
+        except pymysql.err.MySQLError as error:
+            raise _error(error) from error
+
+    async def execute(self, statement: str) -> None:
+        """Send text as one message; the server runs it as one statement."""
+        await self.fetch(statement)
+
+    def text(self, value: str) -> str:
+        """`value` as a string literal."""
+        return str(self._inner.escape(value))
+
+    @property
+    def announced_id(self) -> int:
+        """The connection's id, as told by whoever answered the login."""
+        return int(self._inner.thread_id())
+
+    def is_closed(self) -> bool:
+        """Whether it is known to be closed; a lost server shows at once."""
+        reader = self._inner._reader
+        return bool(self._inner.closed or reader is None or reader.at_eof())
+
+    def drop(self) -> None:
+        """Close it where it stands."""
+        self._inner.close()
+
+
+async def connect(
+    address: Address, user: str, password: Secret, *, database: str | None = None, admin: bool = False
+) -> Connection:
+    """Log in; no file and no environment is consulted. An admin's session gets its settings."""
+    try:
+        inner = await aiomysql.connect(
+            host=address.host,
+            port=address.port,
+            user=user,
+            password=password.reveal(),
+            db=database,
+            ssl=address.context(),
+            connect_timeout=CONNECT_SECONDS,
+            autocommit=True,
+            charset="utf8mb4",
+            program_name="sojourn",
+            local_infile=False,
+        )
+    except pymysql.err.MySQLError as error:
+        raise _error(error) from error
+    connection = Connection(inner)
+    if admin:
+        try:
+            await connection.execute(_SETTINGS)
+        except BaseException:
+            connection.drop()
+            raise
+    return connection
+
+
+def _error(error: pymysql.err.MySQLError) -> ServerError:
+    number, words = 0, type(error).__name__
+    if error.args and isinstance(error.args[0], int):
+        number, words = error.args[0], str(error.args[1]) if len(error.args) > 1 else words
+    elif error.args:
+        words = str(error.args[0])
+    # Numbers from 2000 to 2999, and none at all, are the driver's own: the connection broke.
+    broken = number == 0 or 2000 <= number < 3000 or number in (1927, 1040, 1045)
+    kind = ServerError if broken else Answered
+    code = _CODES.get(number, "target_refused" if number else "target_unreachable")
+    return kind(code, number, words)
+
+
+def code_of(error: Exception) -> str:
+    """The stable code of whatever a call raised."""
+    return error.code if isinstance(error, ServerError) else "target_unreachable"
+
+
+FAILURES: Final = Failures((ServerError, OSError, EOFError), code_of)

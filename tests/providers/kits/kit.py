@@ -1,0 +1,96 @@
+"""What the shared suites need of one kind of target: a server, a provider, and ways around it.
+
+A kit is the conformance suite's `Rig` with what the fault suite needs on top. It looks at the
+target by a way of its own, never through the provider it judges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+from sojourn.core.secret import Secret
+from sojourn.ports.provider import Intent, Issued, Presence, Provider, Ref
+from sojourn.testing.provider_conformance import Rig
+
+_numbers = itertools.count(1)
+
+
+class SystemNow:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Kit(Rig):
+    """One target, its provider, and the words by which a proxy knows the messages between them."""
+
+    name: ClassVar[str]
+    template: ClassVar[Mapping[str, object]]
+    issue_word: ClassVar[bytes]  # in the message that makes a credential
+    destroy_words: ClassVar[tuple[bytes, ...]]  # in messages of a destroy, in their order
+    port: int  # where the admin's calls go
+
+    @property
+    def provider(self) -> Provider:
+        """The provider, connected to the server itself."""
+        return self.made
+
+    made: Provider
+
+    def through(self, port: int, *, secret: Secret | None = None, **settings: object) -> Provider:
+        """A provider that reaches the server over `port`, or with another admin secret."""
+        raise NotImplementedError
+
+    async def rotate(self) -> Secret:
+        """Give the admin another password at the server; the address with it."""
+        raise NotImplementedError
+
+    async def unrotate(self) -> None:
+        """Give the admin its old password back."""
+        raise NotImplementedError
+
+    async def accounts(self, handle: str) -> int:
+        """How many credentials of that name the server holds."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Give back what the kit holds; the server belongs to its fixture."""
+        raise NotImplementedError
+
+    def handle(self, tail: str = "") -> str:
+        """A handle that was never used."""
+        return f"sj_test_{next(_numbers):06d}{tail}"
+
+    def intent(self, *, handle: str | None = None) -> Intent:
+        """A fresh intent with the kit's template."""
+        now = datetime.now(UTC)
+        by, end = now + timedelta(seconds=3), now + timedelta(minutes=5)
+        return Intent(handle or self.handle(), self.template, by, end)
+
+    async def absent(self, ref: Ref) -> bool:
+        """Whether the provider sees nothing, and nobody else does."""
+        seen = await self.provider.observe(ref)
+        return seen.presence is Presence.ABSENT and await self.accounts(ref.handle) == 0
+
+
+@asynccontextmanager
+async def working(work: Callable[[], Awaitable[None]], tasks: int) -> AsyncIterator[None]:
+    """Run `work` in each of `tasks` tasks, for ever, until the block ends."""
+    running = [asyncio.ensure_future(work()) for _ in range(tasks)]
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def user_of(issued: Issued) -> str:
+    """The name a workload logs in with."""
+    return issued.connection["user"]

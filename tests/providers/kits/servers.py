@@ -1,0 +1,60 @@
+"""Starts each kind of server once, and makes kits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from tests.providers.kits import mysql, redis
+from tests.providers.kits.kit import Kit
+from tests.rig.mariadb import MariaServer
+from tests.rig.redis_server import RedisServer
+
+
+class Server(Protocol):
+    """A server of the rig."""
+
+    def start(self) -> None:
+        """Start it; returns when it answers."""
+
+    def remove(self) -> None:
+        """Stop it, and delete everything."""
+
+
+def _mysql() -> tuple[Server, Callable[[], Kit]]:
+    server = MariaServer()
+    server.start()
+    mysql.prepare(server)
+    return server, lambda: mysql.MySQLKit(server)
+
+
+def _redis() -> tuple[Server, Callable[[], Kit]]:
+    server = RedisServer(*redis.USERS)
+    server.start()
+    return server, lambda: redis.RedisKit(server)
+
+
+_START: Final[Mapping[str, Callable[[], tuple[Server, Callable[[], Kit]]]]] = {
+    "mysql": _mysql,
+    "redis": _redis,
+}
+KITS: Final = tuple(_START)
+
+
+class Servers:
+    """The servers that were asked for."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, tuple[Server, Callable[[], Kit]]] = {}
+
+    def kit(self, name: str) -> Kit:
+        """A kit of that kind; its server is started first if it is not running."""
+        if name not in self._running:
+            self._running[name] = _START[name]()
+        return self._running[name][1]()
+
+    def remove(self) -> None:
+        """Stop every server."""
+        while self._running:
+            _, (server, _) = self._running.popitem()
+            server.remove()
