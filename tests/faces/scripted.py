@@ -24,90 +24,23 @@ from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.core.window import to_micros
 from sojourn.faces.http.doors import OpenRequest
-from sojourn.jose import Es256Key, VerifyKey, peek_client, verify_client_assertion
+from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
-from sojourn.ports.provider import Check, Found, Presence
+from sojourn.ports.provider import Check
 from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
 from tests.faces.samples import (
     ISSUER,
-    START,
     Activation,
     Beat,
     Credential,
     Opening,
-    Reconciliation,
-    Removed,
     Token,
     a_charter,
     a_client,
     a_session,
     a_target,
 )
-
-
-class Reconcile:
-    """Finds one unknown credential and one that is missing."""
-
-    async def __call__(self, name: str) -> Reconciliation:
-        return Reconciliation((Found("sj_dev0_x", "16401", START),), ("sj_dev0_y",), 1)
-
-    async def apply(self, name: str, *, destroy_unknown: bool) -> Reconciliation:
-        removed = (Removed("sj_dev0_x", Presence.ABSENT),) if destroy_unknown else ()
-        return replace(await self(name), destroyed=removed)
-
-
-class SetClock:
-    """A clock that moves only when told."""
-
-    def __init__(self) -> None:
-        self.time = START
-        self.slept = 0.0
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.slept
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept += seconds
-
-
-class Signer:
-    """The control plane's token key."""
-
-    def __init__(self) -> None:
-        self.key = Es256Key.generate()
-
-    @property
-    def kid(self) -> str:
-        return self.key.thumbprint
-
-    def sign(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
-        return self.key.sign({**header, "kid": self.kid}, claims)
-
-    def public_keys(self) -> Sequence[Mapping[str, str]]:
-        return [{**self.key.jwk, "kid": self.kid, "alg": "ES256", "use": "sig"}]
-
-
-class Notes:
-    name = "sojourn.example/log"
-    vkey = "sojourn.example/log+00000000+AAAA"
-
-    def sign_note(self, text: str) -> str:
-        return text
-
-
-class QuietBell:
-    """A bell that remembers who waited."""
-
-    def __init__(self) -> None:
-        self.waited: list[tuple[int, float]] = []
-
-    def ring(self, n: int) -> None: ...
-
-    async def wait_beyond(self, n: int, timeout_s: float) -> None:
-        self.waited.append((n, timeout_s))
+from tests.faces.scripted_parts import SetClock, Signer
 
 
 @dataclass

@@ -20,16 +20,8 @@ from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
 from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
 from tests.faces.samples import ISSUER, a_client
-from tests.faces.scripted import (
-    JwtAttestor,
-    MemoryStore,
-    Notes,
-    QuietBell,
-    Reconcile,
-    Script,
-    SetClock,
-    Signer,
-)
+from tests.faces.scripted import JwtAttestor, MemoryStore, Script
+from tests.faces.scripted_parts import Notes, QuietBell, Reconcile, SetClock, Signer
 
 Headers = list[tuple[str, str]]
 
