@@ -13,5 +13,6 @@ ATTESTORS: Final[Mapping[str, str]] = {
 }
 
 PROVIDERS: Final[Mapping[str, str]] = {
+    "generic_http": "sojourn.providers.generic_http:GenericHttp",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
 }
