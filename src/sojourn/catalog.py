@@ -15,5 +15,6 @@ ATTESTORS: Final[Mapping[str, str]] = {
 PROVIDERS: Final[Mapping[str, str]] = {
     "generic_http": "sojourn.providers.generic_http:GenericHttp",
     "github_app": "sojourn.providers.github_app:GitHubApp",
+    "openbao": "sojourn.providers.openbao:OpenBao",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
 }
