@@ -120,7 +120,7 @@ class OpenBao:
                 "token_type": "service",
                 "token_no_default_policy": True,
             }
-            await self._ask("POST", place, (200, 204), "issue", role)
+            await self._ask("POST", place, (200, 204), "issue", body=role)
             return await self._make_token(intent, wish)
 
     async def locate(self, handle: str) -> str | None:
@@ -189,7 +189,7 @@ class OpenBao:
             "display_name": intent.handle,
             "meta": {"sojourn": intent.handle},
         }
-        answer = await self._ask("POST", path(*_MADE, intent.handle), (200,), "issue", body)
+        answer = await self._ask("POST", path(*_MADE, intent.handle), (200,), "issue", body=body)
         auth = answer.members().get("auth")
         if not isinstance(auth, dict):
             raise TargetError("bad_answer", "the answer has no `auth`")
@@ -207,7 +207,7 @@ class OpenBao:
 
     async def _revoke(self, handle: str) -> None:
         place = path("sys", "leases", "revoke-prefix", *_MADE, handle)
-        await self._ask("PUT", place, (200, 202, 204), "destroy", {"sync": True})
+        await self._ask("PUT", place, (200, 202, 204), "destroy", body={"sync": True})
 
     async def _tokens(self, handle: str) -> int:
         place = path("sys", "leases", "lookup", *_MADE, handle)
@@ -222,7 +222,7 @@ class OpenBao:
         raise refused(answer.status, "observe")
 
     async def _ask(
-        self, method: str, place: str, wanted: Sequence[int], verb: str, body: object = None
+        self, method: str, place: str, wanted: Sequence[int], verb: str, *, body: object = None
     ) -> Answer:
         answer = await self._http.call(method, f"/v1{place}", body=body, headers=self._headers())
         return expect(answer, wanted, verb)
