@@ -14,6 +14,10 @@ ATTESTORS: Final[Mapping[str, str]] = {
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "mysql": "sojourn.providers.mysql:MySQL",
+    "generic_http": "sojourn.providers.generic_http:GenericHttp",
+    "github_app": "sojourn.providers.github_app:GitHubApp",
+    "kubernetes_token": "sojourn.providers.kubernetes_token:KubernetesToken",
+    "openbao": "sojourn.providers.openbao:OpenBao",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
     "redis": "sojourn.providers.redis:Redis",
 }

@@ -45,6 +45,7 @@ from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving,
 from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.store import Store
+from sojourn.services._kept import KeptSecrets
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
@@ -109,6 +110,7 @@ class Deployment:
         self.store = waking(store, self._wake)
         self._keys = keys
         self._providers = CatalogProviders(self.store, keys.sealer, self.clock, sealed_name=sealed_name)
+        self._kept = KeptSecrets(self.store, keys.sealer)
         self._beats = BeatBook(self.store)
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
@@ -151,7 +153,7 @@ class Deployment:
         store, clock, settings = self.store, self.clock, self.settings
         holder = f"{settings.deployment}:{os.getpid()}:{self.entropy.token(6)}"
         return Worker(
-            ReapLeases(store, clock, self._providers, settings, holder=holder),
+            ReapLeases(store, clock, self._providers, settings, holder=holder, kept=self._kept),
             SweepDeadlines(store, clock, self._end, self._suspend, started_at=clock.now(), beats=self._beats),
             AnnounceRevocations(store, self.bell),
             SealJournal(store, clock, self._keys.notes, self._keys.notes.name),
@@ -189,7 +191,14 @@ class Deployment:
         return Verbs(
             open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
             activate=ActivateSession(
-                store, clock, entropy, providers=providers, tokens=mint, end=end, settings=settings
+                store,
+                clock,
+                entropy,
+                providers=providers,
+                tokens=mint,
+                end=end,
+                settings=settings,
+                kept=self._kept,
             ),
             beat=BeatSession(store, clock, mint, self._beats),
             narrow=NarrowSession(store, clock, entropy, settings),
@@ -205,6 +214,7 @@ class Deployment:
                 tokens=mint,
                 end=end,
                 settings=settings,
+                kept=self._kept,
             ),
             end=end,
             login=register.login,

@@ -27,9 +27,10 @@ from sojourn.core.secret import Secret
 from sojourn.core.session import State
 from sojourn.core.target import TargetState
 from sojourn.ports.provider import Intent
+from sojourn.services._kept import KeptSecrets
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.services.reconcile_target import ReconcileTarget
-from sojourn.testing.fakes import FakeProviders, FakeTarget
+from sojourn.testing.fakes import FakeProviders, FakeTarget, OpenSealer
 from tests.rig.postgres import PostgresServer
 from tests.rig.store import SECOND, START, Place, a_lease, a_session, a_target, an_errand_id
 
@@ -108,7 +109,8 @@ class Shop:
         await store.seal(size, {}, f"note of {size}")
 
     def reaper(self, store: SqlStore) -> ReapLeases:
-        return ReapLeases(store, SystemClock(), self.providers, SETTINGS, holder="me")
+        kept = KeptSecrets(store, OpenSealer())
+        return ReapLeases(store, SystemClock(), self.providers, SETTINGS, holder="me", kept=kept)
 
     def reconcile(self, store: SqlStore) -> ReconcileTarget:
         return ReconcileTarget(store, self.providers, SETTINGS)

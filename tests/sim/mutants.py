@@ -45,28 +45,29 @@ class _ForgetfulReaping(Reaping):
         return lease
 
 
+def _broken(kind: type[Reaping], whole: Reaping) -> Reaping:
+    return kind(whole._store, whole._clock, whole._providers, kept=whole._kept, tolerance=whole._tolerance)
+
+
 class CredulousReaper(World):
     """Believes the first absence it sees, though an issue may still land."""
 
     def break_reaper(self, reap: ReapLeases) -> None:
-        reaping = reap._reaping
-        reap._reaping = _CredulousReaping(reaping._store, reaping._clock, reaping._providers)
+        reap._reaping = _broken(_CredulousReaping, reap._reaping)
 
 
 class HindsightReaper(World):
     """Judges what it saw by what became known after it looked."""
 
     def break_reaper(self, reap: ReapLeases) -> None:
-        reaping = reap._reaping
-        reap._reaping = _HindsightReaping(reaping._store, reaping._clock, reaping._providers)
+        reap._reaping = _broken(_HindsightReaping, reap._reaping)
 
 
 class ForgetfulReaper(World):
     """Never looks for a credential whose id it was not told."""
 
     def break_reaper(self, reap: ReapLeases) -> None:
-        reaping = reap._reaping
-        reap._reaping = _ForgetfulReaping(reaping._store, reaping._clock, reaping._providers)
+        reap._reaping = _broken(_ForgetfulReaping, reap._reaping)
 
 
 class _LaxTarget(FakeTarget):

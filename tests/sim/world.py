@@ -26,6 +26,7 @@ from sojourn.core.target import Target, TargetState, add, preflighted
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Provider
 from sojourn.ports.store import Head, Store
+from sojourn.services._kept import KeptSecrets
 from sojourn.services.activate_session import ActivateSession, Activation
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.beat_book import BeatBook
@@ -40,7 +41,7 @@ from sojourn.services.resume_session import ResumeSession
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
 from sojourn.testing.clock import LoopClock, SeededEntropy
-from sojourn.testing.fakes import FakeProviders, FakeTarget, Fault
+from sojourn.testing.fakes import FakeProviders, FakeTarget, Fault, OpenSealer
 from sojourn.testing.memory_store import MemoryStore
 from tests.sim.laws import Laws, RecordingSigner
 
@@ -152,9 +153,17 @@ class Node:
         mint = MintTokens(world.signer, clock, entropy, settings.issuer)
         self.beats = BeatBook(store)
         self.end = world.make_end(store)
+        kept = KeptSecrets(store, OpenSealer())
         self.open = OpenSession(store, clock, entropy, attestors, settings=settings)
         self.activate = ActivateSession(
-            store, clock, entropy, providers=providers, tokens=mint, end=self.end, settings=settings
+            store,
+            clock,
+            entropy,
+            providers=providers,
+            tokens=mint,
+            end=self.end,
+            settings=settings,
+            kept=kept,
         )
         self.beat = BeatSession(store, clock, mint, self.beats)
         self.narrow = NarrowSession(store, clock, entropy, settings)
@@ -168,9 +177,10 @@ class Node:
             tokens=mint,
             end=self.end,
             settings=settings,
+            kept=kept,
         )
         self.complete = CompleteSession(store, self.end)
-        self.reap = ReapLeases(store, clock, providers, settings, holder=name, look_every_s=5.0)
+        self.reap = ReapLeases(store, clock, providers, settings, holder=name, kept=kept, look_every_s=5.0)
         world.break_reaper(self.reap)
         self.sweep = SweepDeadlines(
             store, clock, self.end, self.suspend, started_at=clock.now(), beats=self.beats

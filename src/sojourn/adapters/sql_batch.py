@@ -36,6 +36,7 @@ class Batch:
     errands: list[Columns] = field(default_factory=list)
     done: list[Columns] = field(default_factory=list)
     sealed: list[Columns] = field(default_factory=list)
+    unsealed: list[Columns] = field(default_factory=list)  # what is kept no more
 
     def recount(self) -> list[Columns]:
         """Give rows their count of facts; the rest are sessions of which only that changes."""
@@ -128,7 +129,11 @@ def _marks(batch: Batch, change: Change) -> None:
         for once in change.once
     )
     batch.spend.extend({"hash": mark_hash(spend)} for spend in change.spend)
-    batch.sealed.extend({"name": sealed.name, "ciphertext": sealed.ciphertext} for sealed in change.sealed)
+    for sealed in change.sealed:
+        if sealed.ciphertext is None:
+            batch.unsealed.append({"key": sealed.name})
+        else:
+            batch.sealed.append({"name": sealed.name, "ciphertext": sealed.ciphertext})
 
 
 def _errands(batch: Batch, change: Change) -> None:

@@ -92,6 +92,7 @@ def _write(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
     _run(connection, _DONE, batch.done)
     _run(connection, _ERRAND, batch.errands)
     _run(connection, upsert(connection, schema.sealed, "name"), batch.sealed)
+    _run(connection, _UNSEAL, batch.unsealed)
     return _order(connection, batch, epoch)
 
 
@@ -198,6 +199,7 @@ _RECOUNT: Final = (
 )
 _FORGET_BEAT: Final = delete(schema.beat).where(schema.beat.c.session == bindparam("key"))
 _SPEND: Final = delete(schema.mark).where(schema.mark.c.key_hash == bindparam("hash"))
+_UNSEAL: Final = delete(schema.sealed).where(schema.sealed.c.name == bindparam("key"))
 _DONE: Final = delete(schema.errand).where(schema.errand.c.id == bindparam("key"))
 _ADVANCE: Final = (
     update(schema.head)

@@ -29,7 +29,8 @@ def read_secret(what: str, file: Path | None) -> Secret:
 
 def _checked(what: str, text: str) -> Secret:
     found = text.strip("\r\n")
-    if not found or len(found) > _LONGEST or "\n" in found:
+    one_line = "\n" not in found or found.startswith("-----BEGIN ")  # a key in PEM has several
+    if not found or len(found) > _LONGEST or not one_line:
         raise Invalid(
             "usage_secret", f"expected the {what} on one line, in a file, at the prompt or on standard input"
         )

@@ -88,10 +88,13 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An encrypted secret kept beside the rows, under the name of what it belongs to."""
+    """An encrypted secret kept beside the rows, under the name of what it belongs to.
+
+    None takes away what was kept under that name.
+    """
 
     name: str
-    ciphertext: bytes
+    ciphertext: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,8 @@ class Unavailable(SojournError):
 class TargetError(SojournError):
     """A target refused, failed, or did not answer in time.
 
-    `sent` says whether the request may have reached the target: if it is true,
-    the effect is unknown and only an observation can tell.
+    `sent` says whether the request may have had an effect: if it is true, that is unknown
+    and only an observation can tell. It is false when nothing left, or the target refused.
     """
 
     def __init__(self, code: str, message: str, *, sent: bool = True) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -72,6 +72,7 @@ class Lease:
     residual: Residual | None = None
     destroyed_at: datetime | None = None
     method: str | None = None  # how its absence was observed
+    keeps: bool = False  # a secret of it is sealed until it is gone
 
 
 def plan(lease: Lease, now: datetime) -> Step[Lease]:
@@ -79,13 +80,13 @@ def plan(lease: Lease, now: datetime) -> Step[Lease]:
     return born(FactKind.LEASE_PLANNED, RowKind.LEASE, lease, now, session=lease.session)
 
 
-def issued(lease: Lease, target_ref: str, now: datetime) -> Step[Lease]:
+def issued(lease: Lease, target_ref: str, now: datetime, *, keeps: bool = False) -> Step[Lease]:
     """The target answered that it made the credential."""
-    change = {"target_ref": target_ref, "settled": True}
+    change = {"target_ref": target_ref, "settled": True, **({"keeps": True} if keeps else {})}
     return _move(lease, LeaseState.ISSUED, FactKind.LEASE_ISSUED, now, change)
 
 
-def settle(lease: Lease, target_ref: str | None, now: datetime) -> Step[Lease]:
+def settle(lease: Lease, target_ref: str | None, now: datetime, *, keeps: bool = False) -> Step[Lease]:
     """The one send is over: answered (with `target_ref`), or it never left us.
 
     Recorded for a lease that is already being destroyed, so that an absence counts at once.
@@ -93,7 +94,10 @@ def settle(lease: Lease, target_ref: str | None, now: datetime) -> Step[Lease]:
     if lease.settled or lease.state is LeaseState.DESTROYED:
         return unchanged(lease)
     kind = FactKind.LEASE_LOCATED if target_ref else FactKind.LEASE_UNSENT
-    return moved(kind, RowKind.LEASE, lease, now, settled=True, target_ref=target_ref or lease.target_ref)
+    kept = {"keeps": True} if keeps else {}
+    return moved(
+        kind, RowKind.LEASE, lease, now, settled=True, target_ref=target_ref or lease.target_ref, **kept
+    )
 
 
 def located(lease: Lease, target_ref: str, now: datetime) -> Step[Lease]:
@@ -126,15 +130,24 @@ def absence_counts(lease: Lease, observed_from: datetime) -> bool:
     return lease.settled or observed_from >= lease.issue_by
 
 
+def is_over(until: datetime, observed_from: datetime, tolerance: timedelta) -> bool:
+    """Whether a credential that ends by itself at `until` had ended, by any clock we tolerate."""
+    return observed_from >= until + tolerance
+
+
 def destroyed(lease: Lease, method: str, observed_from: datetime, now: datetime) -> Step[Lease]:
     """Its absence was observed, begun at `observed_from`, when no issue could still land.
+
+    Or it had ended by itself, at an instant its target had named; `method` then says so.
 
     Raises:
         Conflict: code `fence`; the absence proves nothing yet.
     """
     if not absence_counts(lease, observed_from):
         raise Conflict("fence", "an issue may still land; observe again after `issue_by`")
-    change = {"destroyed_at": now, "method": method, "residual": None, "settled": True}
+    change: dict[str, object] = {"destroyed_at": now, "method": method, "residual": None, "settled": True}
+    if lease.keeps:
+        change["keeps"] = False
     notes = {"observed_at": observed_from}
     return _move(lease, LeaseState.DESTROYED, FactKind.LEASE_DESTROYED, now, change, notes=notes)
 

@@ -30,6 +30,7 @@ class Presence(StrEnum):
     """What is left of a credential, as the target itself says."""
 
     ABSENT = "absent"
+    UNKNOWN = "unknown"  # the target cannot be asked about it; until when it matters is in `lasting`
     LINGERING = "lingering"  # it cannot be used anew, but live work goes on
     QUARANTINED = "quarantined"  # unusable and cut off, but not removable (it owns objects)
     PRESENT = "present"
@@ -47,19 +48,42 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A credential that may exist. `target_id` is the target's immutable id, once known."""
+    """A credential that may exist, with what is on record of it.
+
+    `target_id` is the target's immutable id, once known. `lands_by` is set while a send of it
+    is unanswered: it may land until then. Without either, nothing was ever made.
+    """
 
     handle: str
     target_id: str | None
+    expires_at: datetime | None = None  # the latest end it was asked for
+    lands_by: datetime | None = None
+    kept: Secret | None = None  # what its `Issued.keep` was
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The answer to `issue`: shown to the workload once and never stored, but for `target_id`."""
+    """The answer to `issue`: shown to the workload once and never stored, but for `target_id`.
+
+    `keep` is sealed until the credential is gone and comes back in every `Ref` to it. Only for
+    a target that lets nothing but the credential itself be used to end it or to prove it dead.
+    """
 
     target_id: str
     connection: Mapping[str, str]  # what a client needs besides the secret: host, port, user …
     secret: Secret
+    keep: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """Where a credential may be honoured whatever we do, and the instant at which that is over.
+
+    `until` stays the same from one look to the next, or every look would be news.
+    """
+
+    place: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +93,7 @@ class Observation:
     presence: Presence
     method: str  # e.g. `pg_authid and pg_stat_activity by OID, 3 clean reads`
     detail: Mapping[str, str | int] = field(default_factory=dict)
+    lasting: Lasting | None = None  # never without it: a class C or D credential not yet absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +122,7 @@ class Provider(Protocol):
     A handle is chosen by us and recorded before `issue` is called, so a crash at any
     point leaves no credential without a lease. Every method may be cancelled and called
     again; each has its own deadline inside. All raise `TargetError` and nothing else,
-    with `sent` true unless the request certainly never left.
+    with `sent` true unless the request certainly never left, or was answered as refused.
     """
 
     @property
@@ -146,7 +171,12 @@ class Provider(Protocol):
         ...
 
     async def observe(self, ref: Ref) -> Observation:
-        """Ask the target itself, never a cache, what is left of the credential."""
+        """Ask the target itself, never a cache, what is left of the credential.
+
+        Where the target cannot be asked, or honours for a while what it says is gone, the
+        answer is `UNKNOWN` or `LINGERING` with `lasting`; the lease ends when that is over.
+        `PRESENT` means that it was seen to work, and no instant makes up for that.
+        """
         ...
 
     async def inventory(self, prefix: str) -> Sequence[Found]:

@@ -1,27 +1,41 @@
 """One attempt at one errand: what a target said becomes what is on record, and no more.
 
 Destroying: find the immutable id and record it, destroy, then ask the target itself. Only
-`absent`, observed when no issue can still land, makes a lease destroyed; the last lease
-ends its session in the same commit.
+`absent`, observed when no issue can still land, makes a lease destroyed; so does the end that
+its target names, once that is past, where the target cannot be asked. The last lease ends its
+session in the same commit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from sojourn.core.change import Change, Errand, ErrandKind, pin
 from sojourn.core.errors import TargetError
-from sojourn.core.lease import Lease, LeaseState, Residual, absence_counts, destroyed, frozen, located, stuck
+from sojourn.core.lease import (
+    Lease,
+    LeaseState,
+    Residual,
+    absence_counts,
+    destroyed,
+    frozen,
+    is_over,
+    located,
+    stuck,
+)
 from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.session import Session, State, finish_end
+from sojourn.core.window import show
 from sojourn.ports.clock import Clock
 from sojourn.ports.provider import Observation, Presence, Provider, Providers, Ref
 from sojourn.ports.store import Store
+from sojourn.services._kept import KeptSecrets, forgotten
 from sojourn.services._retry import decide_until_it_lands
 
 _CONNECTION_CUT: Final = frozenset({Presence.ABSENT, Presence.QUARANTINED})
+_ENDS_BY_ITSELF: Final = frozenset({Presence.UNKNOWN, Presence.LINGERING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +45,21 @@ class Later:
     why: str
     at: datetime | None = None
     residual: str = ""  # what is known to be left, if anything is
+    until: datetime | None = None  # when that ends by itself
+    over_at: datetime | None = None  # when it is worth looking again, at the latest
 
 
 class Reaping:
     """Carries out errands against their targets."""
 
-    def __init__(self, store: Store, clock: Clock, providers: Providers) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, providers: Providers, *, kept: KeptSecrets, tolerance: timedelta
+    ) -> None:
         self._store = store
         self._clock = clock
         self._providers = providers
+        self._kept = kept
+        self._tolerance = tolerance
 
     async def attempt(self, errand: Errand) -> Later | None:
         """Try once; None when the errand is done and on record as done.
@@ -67,7 +87,7 @@ class Reaping:
             return None
         provider = await self._provider(lease)
         lease = await self._locate(lease, provider)
-        ref = Ref(lease.handle, lease.target_ref)
+        ref = await self._ref(lease)
         if ref.target_id is not None:
             await provider.destroy(ref)
         observed_from = self._clock.now()
@@ -98,6 +118,7 @@ class Reaping:
     async def _conclude(
         self, errand: Errand, lease: Lease, seen: Observation, observed_from: datetime
     ) -> Later | None:
+        seen = self._judged(seen, observed_from)
         match seen.presence:
             case Presence.ABSENT:
                 return await decide_until_it_lands(
@@ -106,10 +127,28 @@ class Reaping:
             case Presence.QUARANTINED:
                 left = ", ".join(f"{name}={value}" for name, value in sorted(seen.detail.items()))
                 return Later("quarantined", residual=left or "owned objects")
-            case Presence.LINGERING | Presence.PRESENT:
-                return Later(f"still {seen.presence}")
+            case Presence.LINGERING | Presence.PRESENT | Presence.UNKNOWN:
+                return self._still(seen)
             case _:
                 assert_never(seen.presence)
+
+    def _judged(self, seen: Observation, observed_from: datetime) -> Observation:
+        """What was seen, as an absence if the end that the target named was past by then."""
+        lasting = seen.lasting
+        if lasting is None or seen.presence not in _ENDS_BY_ITSELF:
+            return seen
+        if not is_over(lasting.until, observed_from, self._tolerance):
+            return seen
+        method = f"ended by itself at {show(lasting.until)}, {lasting.place}; {seen.method}"
+        return replace(seen, presence=Presence.ABSENT, method=method)
+
+    def _still(self, seen: Observation) -> Later:
+        why, lasting = f"still {seen.presence}", seen.lasting
+        if lasting is None:
+            return Later(why)
+        return Later(
+            why, residual=lasting.place, until=lasting.until, over_at=lasting.until + self._tolerance
+        )
 
     async def _record_absence(
         self, errand: Errand, known: Lease, seen: Observation, observed_from: datetime
@@ -139,7 +178,8 @@ class Reaping:
         elif session.state is not State.REVOKING:
             # INVARIANT: if its end begins meanwhile we read again, or nobody would finish it.
             pins.append(pin(RowKind.SESSION, session))
-        await self._store.commit(Change(steps=tuple(steps), pins=tuple(pins), done=(errand.id,)))
+        change = Change(steps=tuple(steps), pins=tuple(pins), done=(errand.id,), sealed=forgotten(lease))
+        await self._store.commit(change)
         return None
 
     # -- freeze ------------------------------------------------------------------------
@@ -150,10 +190,10 @@ class Reaping:
         if not absence_counts(lease, self._clock.now()):
             # A thaw may still land and would undo it; the freeze is sent at once all the same.
             provider = await self._provider(lease)
-            await provider.freeze(Ref(lease.handle, lease.target_ref))
+            await provider.freeze(await self._ref(lease))
             return Later("a thaw may still land", at=lease.issue_by)
         provider = await self._provider(lease)
-        ref = Ref(lease.handle, lease.target_ref)
+        ref = await self._ref(lease)
         await provider.freeze(ref)
         seen = await provider.observe(ref)
         if not _is_cut_off(seen):
@@ -180,7 +220,13 @@ class Reaping:
             raise TargetError("unknown_target", f"target `{lease.target_name}` is not on record", sent=False)
         return await self._providers.of(target)
 
-    async def record_stuck(self, errand: Errand, place: str) -> None:
+    async def _ref(self, lease: Lease) -> Ref:
+        """What is on record of a credential, for its provider."""
+        lands_by = None if lease.settled else lease.issue_by
+        kept = await self._kept.of(lease)
+        return Ref(lease.handle, lease.target_ref, lease.expires_at, lands_by, kept)
+
+    async def record_stuck(self, errand: Errand, place: str, until: datetime | None) -> None:
         """Say where something is left, and who answers for it; once for as long as it is so."""
 
         async def record() -> None:
@@ -188,7 +234,7 @@ class Reaping:
             session = await self._store.session(errand.session)
             if lease is None or session is None:
                 return
-            step = stuck(lease, Residual(place, None, session.owner), self._clock.now())
+            step = stuck(lease, Residual(place, until, session.owner), self._clock.now())
             if step.facts:
                 await self._store.commit(Change(steps=(step,)))
 

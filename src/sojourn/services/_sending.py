@@ -19,6 +19,7 @@ from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.provider import Issued
 from sojourn.ports.store import Store
 from sojourn.services._errands import new_errand
+from sojourn.services._kept import KeptSecrets
 from sojourn.services._retry import decide_until_it_lands
 
 MOST_AT_ONCE: Final = 8
@@ -81,11 +82,6 @@ class Sending:
         """Whether the send of `lease` can have no effect that is still to come."""
         return lease in self.answers or lease in self._unsent
 
-    def ref(self, lease: LeaseId) -> str | None:
-        """The target's id of it, if it answered."""
-        answer = self.answers.get(lease)
-        return answer.target_id if answer else None
-
 
 class RecordOutcomes:
     """Settles leases whose send is known to be over, so that their absence counts at once.
@@ -94,28 +90,30 @@ class RecordOutcomes:
     may be waiting for the fence.
     """
 
-    def __init__(self, store: Store, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, kept: KeptSecrets) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._kept = kept
 
     async def __call__(self, sending: Sending) -> None:
         """Record what `sending` knows; what it does not know is left to the fence."""
         for lease in sending.leases:
             if sending.knows(lease.id):
-                await self._until_settled(lease.id, sending.ref(lease.id))
+                await self._until_settled(lease.id, sending.answers.get(lease.id))
 
-    async def _until_settled(self, lease_id: LeaseId, ref: str | None) -> None:
-        await decide_until_it_lands(lambda: self._settle(lease_id, ref), self._clock)
+    async def _until_settled(self, lease_id: LeaseId, answer: Issued | None) -> None:
+        await decide_until_it_lands(lambda: self._settle(lease_id, answer), self._clock)
 
-    async def _settle(self, lease_id: LeaseId, ref: str | None) -> None:
+    async def _settle(self, lease_id: LeaseId, answer: Issued | None) -> None:
         lease = await self._store.lease(lease_id)
         if lease is None:  # its plan never landed, so it was never sent
             return
         now = self._clock.now()
-        step = settle(lease, ref, now)
+        sealed = self._kept.sealed(lease_id, answer)
+        step = settle(lease, answer.target_id if answer else None, now, keeps=bool(sealed))
         if not step.facts:
             return
         leaving = step.row.state is LeaseState.DESTROYING
         errands = (new_errand(ErrandKind.DESTROY, step.row, self._entropy, now),) if leaving else ()
-        await self._store.commit(Change(steps=(step,), errands=errands))
+        await self._store.commit(Change(steps=(step,), errands=errands, sealed=sealed))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sojourn.config import Settings
-from sojourn.core.change import Change, Pin, pin
+from sojourn.core.change import Change, Pin, Sealed, pin
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, NotFound, Refused, SojournError
 from sojourn.core.ids import LEASE, LeaseId, TargetId, from_uuid
@@ -28,6 +28,7 @@ from sojourn.core.target import Target, TargetState
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.provider import Intent, Issued, Provider, Providers
 from sojourn.ports.store import Mark, Store
+from sojourn.services._kept import KeptSecrets
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._sending import Credential, RecordOutcomes, Sending
 from sojourn.services.end_session import EndSession
@@ -61,6 +62,7 @@ class ActivateSession:
         tokens: MintTokens,
         end: EndSession,
         settings: Settings,
+        kept: KeptSecrets,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -69,7 +71,8 @@ class ActivateSession:
         self._tokens = tokens
         self._end = end
         self._settings = settings
-        self._record = RecordOutcomes(store, clock, entropy)
+        self._kept = kept
+        self._record = RecordOutcomes(store, clock, entropy, kept)
 
     async def __call__(self, session: Session) -> Activation:
         """The session, active; any failure or cancellation ends it.
@@ -162,10 +165,14 @@ class ActivateSession:
     ) -> Activation:
         now = self._clock.now()
         step = activate(session, now)
-        made: list[Step[Row]] = [
-            issued(lease, sending.answers[lease.id].target_id, now) for lease in sending.leases
-        ]
-        head = await self._store.commit(Change(steps=(step, *made)))
+        made: list[Step[Row]] = []
+        sealed: list[Sealed] = []
+        for lease in sending.leases:
+            answer = sending.answers[lease.id]
+            kept = self._kept.sealed(lease.id, answer)
+            made.append(issued(lease, answer.target_id, now, keeps=bool(kept)))
+            sealed += kept
+        head = await self._store.commit(Change(steps=(step, *made), sealed=tuple(sealed)))
         now = self._clock.now()
         await self._store.note_beats([(session.id, now, now + session.beat.missed_after)])
         tokens = self._tokens(step.row, head.mark)

@@ -25,6 +25,7 @@ from sojourn.core.window import from_micros
 from sojourn.ports.clock import Clock
 from sojourn.ports.provider import Providers
 from sojourn.ports.store import SessionFilter, Store
+from sojourn.services._kept import KeptSecrets
 from sojourn.services._reaping import Later, Reaping
 
 SLOTS_PER_TARGET: Final = 4
@@ -55,6 +56,7 @@ class ReapLeases:
         settings: Settings,
         *,
         holder: str,
+        kept: KeptSecrets,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._store = store
@@ -62,7 +64,7 @@ class ReapLeases:
         self._settings = settings
         self._holder = holder
         self._look_every_s = look_every_s
-        self._reaping = Reaping(store, clock, providers)
+        self._reaping = Reaping(store, clock, providers, kept=kept, tolerance=settings.tolerance)
         self._busy: Counter[TargetId] = Counter()
         self._freed = asyncio.Event()
         self._looked_at = float("-inf")
@@ -148,12 +150,15 @@ class ReapLeases:
         if later.residual or now - made_at(errand) >= self._settings.stuck_after:
             await self._record_stuck(errand, later)
         at = later.at or now + self._backoff(errand)
+        if later.over_at is not None and later.over_at > now:
+            at = min(at, later.over_at)
         await self._store.postpone(errand.id, self._holder, at, later.why)
 
     async def _record_stuck(self, errand: Errand, later: Later) -> None:
         target = await self._store.target(errand.target)
         place = target.name if target else errand.target
-        await self._reaping.record_stuck(errand, f"{place}: {later.residual}" if later.residual else place)
+        where = f"{place}: {later.residual}" if later.residual else place
+        await self._reaping.record_stuck(errand, where, later.until)
 
     def _backoff(self, errand: Errand) -> timedelta:
         """Doubling, between half and all of it, never longer than the ceiling, for ever."""

@@ -22,6 +22,7 @@ from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.provider import Intent, Issued, Provider, Providers, Ref
 from sojourn.ports.store import Store
+from sojourn.services._kept import KeptSecrets
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._retry import decide_again
 from sojourn.services._sending import RecordOutcomes, Sending
@@ -46,6 +47,7 @@ class ResumeSession:
         tokens: MintTokens,
         end: EndSession,
         settings: Settings,
+        kept: KeptSecrets,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -54,7 +56,8 @@ class ResumeSession:
         self._tokens = tokens
         self._end = end
         self._settings = settings
-        self._record = RecordOutcomes(store, clock, entropy)
+        self._kept = kept
+        self._record = RecordOutcomes(store, clock, entropy, kept)
 
     async def __call__(
         self, session_id: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...] = ()
@@ -138,7 +141,8 @@ class ResumeSession:
             target, provider = targets[lease.target_name]
             template = target.templates[lease.template]
             intent = Intent(lease.handle, template, lease.issue_by, lease.expires_at)
-            return await provider.thaw(Ref(lease.handle, lease.target_ref), intent)
+            ref = Ref(lease.handle, lease.target_ref, lease.expires_at, kept=await self._kept.of(lease))
+            return await provider.thaw(ref, intent)
 
         await sending.run(send, self._clock, timeout_s=2 * self._settings.issue_fence.total_seconds())
         if sending.failures:

@@ -10,10 +10,10 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sojourn.core.errors import TargetError
+from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
 from sojourn.core.target import Target
 from sojourn.ports.clock import Clock
@@ -22,6 +22,7 @@ from sojourn.ports.provider import (
     Found,
     Intent,
     Issued,
+    Lasting,
     Observation,
     Presence,
     Provider,
@@ -51,6 +52,7 @@ class Account:
     removed: bool = False
     owns: bool = False
     connections: int = 0
+    ends_at: datetime | None = None  # honoured until then, whatever is done
 
 
 @dataclass(slots=True)
@@ -62,6 +64,9 @@ class FakeTarget:
     latency_s: Callable[[], float] = lambda: 0.0
     held_s: Callable[[], float] = lambda: 1.0
     down: bool = False
+    lasts: timedelta | None = None  # class D: a credential ends by itself, and only so
+    lasting_as: Presence = Presence.UNKNOWN  # what a look says of one that lasts
+    keeps: bool = False  # only the credential's own secret can end it
     accounts: dict[str, Account] = field(default_factory=dict)
     sent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -75,7 +80,12 @@ class FakeTarget:
 
     def living(self) -> list[Account]:
         """Accounts that exist, and removed ones whose connections live on."""
-        return [one for one in self.accounts.values() if not one.removed or one.connections]
+        now = self.clock.now()
+        return [
+            one
+            for one in self.accounts.values()
+            if (not one.removed or one.connections) and (one.ends_at is None or now < one.ends_at)
+        ]
 
     def named(self, handle: str) -> Account | None:
         """The account of that name, if there is one."""
@@ -121,8 +131,10 @@ class FakeTarget:
         """Shut the login, cut what is connected, remove the account; a fault stops half way."""
         fault = await self._reach("destroy", ref.handle)
         account = self._account(ref)
-        if account is None or fault is Fault.LIE:
+        if account is None or fault is Fault.LIE or account.ends_at is not None:
             return
+        if self.keeps and (ref.kept is None or ref.kept.reveal() != account.secret):
+            raise TargetError("not_its_own", "only the credential itself may end it", sent=False)
         account.login = False
         await asyncio.sleep(0)
         account.connections = 0
@@ -140,6 +152,9 @@ class FakeTarget:
 
     def _look(self, ref: Ref) -> Observation:
         account = self._account(ref)
+        if account is not None and account.ends_at is not None:
+            lasting = Lasting("wherever it was copied to", account.ends_at)
+            return Observation(self.lasting_as, "as it says", lasting=lasting)
         if account is None or (account.removed and not account.connections):
             return Observation(Presence.ABSENT, "fake, by id" if ref.target_id else "fake, by name")
         detail: dict[str, str | int] = {"login": int(account.login), "backends": account.connections}
@@ -197,8 +212,9 @@ class FakeTarget:
             raise TargetError("exists", "the target refused: the name is taken")
         self._made += 1
         account = Account(intent.handle, f"id-{self._made}", f"secret-{self._made}")
+        account.ends_at = None if self.lasts is None else self.clock.now() + self.lasts
         self.accounts[account.target_id] = account
-        return _shown(account)
+        return self._shown(account)
 
     def _reopen(self, ref: Ref, thaw_by: datetime) -> Issued:
         account = self._account(ref)
@@ -206,7 +222,11 @@ class FakeTarget:
             raise TargetError("refused", "the target refused to thaw it")
         self._made += 1
         account.secret, account.login = f"secret-{self._made}", True
-        return _shown(account)
+        return self._shown(account)
+
+    def _shown(self, account: Account) -> Issued:
+        keep = Secret(account.secret) if self.keeps else None
+        return Issued(account.target_id, {"user": account.handle}, Secret(account.secret), keep)
 
     def _account(self, ref: Ref) -> Account | None:
         return self.accounts.get(ref.target_id) if ref.target_id is not None else self.named(ref.handle)
@@ -225,8 +245,19 @@ class FakeProviders:
         return self._by_name[target.name]
 
 
-def _shown(account: Account) -> Issued:
-    return Issued(account.target_id, {"user": account.handle}, Secret(account.secret))
+class OpenSealer:
+    """Seals nothing, and says under which name it did: for tests of who asks for what."""
+
+    def seal(self, name: str, secret: bytes) -> bytes:
+        """The name and the secret, side by side."""
+        return name.encode() + b"\0" + secret
+
+    def unseal(self, name: str, ciphertext: bytes) -> bytes:
+        """The secret, under the name it was sealed under and no other."""
+        bound, _, secret = ciphertext.partition(b"\0")
+        if bound != name.encode():
+            raise Invalid("unsealable", f"what is sealed as `{name}` does not open under this key")
+        return secret
 
 
 def _lose(fault: Fault | None) -> None:

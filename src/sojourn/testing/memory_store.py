@@ -124,7 +124,10 @@ class MemoryStore:
             self._feed_n += 1
             self.revocations.append((self._feed_n, revocation))
         for sealed in change.sealed:
-            self._sealed[sealed.name] = sealed.ciphertext
+            if sealed.ciphertext is None:
+                self._sealed.pop(sealed.name, None)
+            else:
+                self._sealed[sealed.name] = sealed.ciphertext
 
     def _head(self) -> Head:
         return Head(self.epoch, len(self.facts), self._feed_n)
