@@ -339,7 +339,7 @@ async def test_a_sealed_secret_is_replaced_whole(store: Store) -> None:
     assert await store.sealed("admin") == b"\xfftwo"
 
 
-async def test_what_is_sealed_can_be_taken_away(store: SqlStore) -> None:
+async def test_what_is_sealed_can_be_taken_away(store: Store) -> None:
     await store.commit(Change(sealed=(Sealed("lease", b"one"), Sealed("other", b"two"))))
     await store.commit(Change(sealed=(Sealed("lease", None), Sealed("never was", None))))
 
