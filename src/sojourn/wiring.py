@@ -19,8 +19,10 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from sojourn.adapters.catalog_providers import CatalogProviders
+from sojourn.adapters.cedar_policy import CedarEngine
 from sojourn.adapters.file_keys import FileKeys
 from sojourn.adapters.high_water import HighWater
+from sojourn.adapters.ical_calendar import ICalendars
 from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.sql_store import SqlStore
@@ -51,20 +53,27 @@ from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.apply_charter import ApplyCharter
+from sojourn.services.apply_policy import ApplyPolicy
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.beat_session import BeatSession
+from sojourn.services.change_windows import ChangeWindows
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
+from sojourn.services.explain_policy import ExplainPolicy
 from sojourn.services.find_standing_access import FindStandingAccess
+from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.open_session import OpenSession
+from sojourn.services.opening_rules import OpeningRules
+from sojourn.services.policy_book import PolicyBook
 from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.services.reconcile_sessions import ReconcileSessions
 from sojourn.services.reconcile_target import ReconcileTarget
+from sojourn.services.reevaluate_sessions import ReevaluateSessions
 from sojourn.services.register_client import INVITATION, RegisterClient, invitation_key
 from sojourn.services.remove_client import RemoveClient
 from sojourn.services.remove_target import RemoveTarget
@@ -101,7 +110,7 @@ class Assertions:
 class Deployment:
     """Everything that runs in one process, started and stopped together."""
 
-    def __init__(self, store: Store, settings: Settings, keys: FileKeys) -> None:
+    def __init__(self, store: Store, settings: Settings, keys: FileKeys, calendars: Path) -> None:
         self.settings = settings
         self.clock, self.entropy, self.bell = SystemClock(), SystemEntropy(), LocalBell()
         self._wake = Wake()
@@ -114,6 +123,9 @@ class Deployment:
         self._beats = BeatBook(self.store)
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
+        self._book = PolicyBook(self.store, self.clock, CedarEngine())
+        self._windows = ChangeWindows(self.store, ICalendars(calendars, self.clock))
+        self._keep = KeepAllowed(self._book, self.clock, end=self._end, suspend=self._suspend)
         self._attestors: Mapping[str, Attestor] = _attestors(self.store, settings)
         self.verbs = self._verbs()
         self.app: ASGIApp = build(self._desk())
@@ -164,6 +176,19 @@ class Deployment:
             preflight=PreflightDue(
                 store, clock, PreflightTarget(store, clock, self._providers, settings), settings
             ),
+            rules=self._reevaluation(),
+        )
+
+    def _reevaluation(self) -> ReevaluateSessions:
+        return ReevaluateSessions(
+            self.store,
+            self.clock,
+            book=self._book,
+            windows=self._windows,
+            keep=self._keep,
+            narrow=NarrowSession(self.store, self.clock, self.entropy, self.settings),
+            end=self._end,
+            suspend=self._suspend,
         )
 
     def _desk(self) -> Desk:
@@ -183,13 +208,26 @@ class Deployment:
             verbs=self.verbs,
         )
 
+    def _open_session(self) -> OpenSession:
+        rules = OpeningRules(self._book, self._windows)
+        return OpenSession(
+            self.store, self.clock, self.entropy, self._attestors, settings=self.settings, rules=rules
+        )
+
     def _verbs(self) -> Verbs:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         providers, end = self._providers, self._end
-        mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
+        mint = MintTokens(
+            self._keys.tokens,
+            clock,
+            entropy,
+            settings.issuer,
+            life=settings.token_life,
+            usable=self._book.usable,
+        )
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         return Verbs(
-            open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
+            open_session=self._open_session(),
             activate=ActivateSession(
                 store,
                 clock,
@@ -200,7 +238,7 @@ class Deployment:
                 settings=settings,
                 kept=self._kept,
             ),
-            beat=BeatSession(store, clock, mint, self._beats),
+            beat=BeatSession(store, clock, mint, self._beats, keep=self._keep),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
@@ -215,12 +253,17 @@ class Deployment:
                 end=end,
                 settings=settings,
                 kept=self._kept,
+                keep=self._keep,
+                windows=self._windows,
             ),
             end=end,
             login=register.login,
             register_client=register,
             remove_client=RemoveClient(store, clock, end),
             apply_charter=ApplyCharter(store, clock, entropy),
+            apply_policy=ApplyPolicy(store, clock, entropy, CedarEngine()),
+            explain=ExplainPolicy(self._book, clock),
+            operate=self._book.require_operate,
             add_target=AddTarget(store, clock, entropy, self._keys.sealer, make=providers.make),
             preflight_target=PreflightTarget(store, clock, providers, settings),
             find_standing=FindStandingAccess(store, providers, settings),
@@ -252,7 +295,8 @@ async def assemble(serving: Serving) -> Deployment:
     """
     deployment = deployment_id(serving.state)
     keys = FileKeys(serving.state / "keys", f"sojourn.{deployment}/log")
-    return Deployment(await open_store(serving), Settings(serving.issuer, deployment), keys)
+    settings = Settings(serving.issuer, deployment)
+    return Deployment(await open_store(serving), settings, keys, serving.state / "calendars")
 
 
 async def open_store(serving: Serving) -> Store:

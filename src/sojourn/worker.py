@@ -1,4 +1,4 @@
-"""The loops that keep promises: reap, sweep, announce, seal, try targets out, forget.
+"""The loops that keep promises: reap, sweep, announce, hold to rules, seal, try targets out, forget.
 
 Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
 error: an error is logged and counted, and the loop goes on. This is the only place that
@@ -29,6 +29,9 @@ SEAL_EVERY_S: Final = 1.0
 SEAL_PAUSE_S: Final = 0.1
 """Facts of so long share one checkpoint: signing each by itself would gain nothing."""
 
+RULES_EVERY_S: Final = 1.0
+"""Living sessions hear of changed charters and policies this late at most."""
+
 FORGET_EVERY_S: Final = 60.0
 PREFLIGHT_LOOK_EVERY_S: Final = 30.0
 _AFTER_ERROR_S: Final = 0.5
@@ -36,11 +39,11 @@ _AFTER_ERROR_S: Final = 0.5
 Once = Callable[[], Awaitable[int]]
 
 
-class Seals(Protocol):
-    """What turns facts into signed checkpoints."""
+class Runs(Protocol):
+    """Work that is done again and again: sealing facts, holding sessions to changed rules."""
 
     async def run_once(self) -> int:
-        """How many facts were sealed."""
+        """How much there was to do."""
         ...
 
 
@@ -60,13 +63,14 @@ class Worker:
         reap: ReapLeases,
         sweep: SweepDeadlines,
         announce: AnnounceRevocations,
-        seal: Seals | None,
+        seal: Runs | None,
         *,
         clock: Clock,
         store: Store,
         wake: Wake,
         sweep_every_s: float,
         preflight: Preflights | None = None,
+        rules: Runs | None = None,
     ) -> None:
         self._reap = reap
         self._sweep = sweep
@@ -77,6 +81,7 @@ class Worker:
         self._store = store
         self._wake = wake
         self._sweep_every_s = sweep_every_s
+        self._rules = rules
         self.errors: Counter[str] = Counter()  # by loop, for metrics
 
     async def run(self) -> None:
@@ -86,6 +91,8 @@ class Worker:
             group.create_task(self._for_ever("sweep", self._sweeping))
             group.create_task(self._for_ever("announce", self._announcing))
             group.create_task(self._for_ever("forget", self._forgetting))
+            if self._rules is not None:
+                group.create_task(self._for_ever("rules", self._holding_to_rules))
             if self._seal is not None:
                 group.create_task(self._for_ever("seal", self._sealing))
             if self._preflight is not None:
@@ -121,6 +128,12 @@ class Worker:
         while True:
             await self._clock.sleep(PREFLIGHT_LOOK_EVERY_S)
             await self._preflight.run_once()
+
+    async def _holding_to_rules(self) -> None:
+        assert self._rules is not None
+        while True:
+            await self._rules.run_once()
+            await self._clock.sleep(RULES_EVERY_S)
 
     async def _sealing(self) -> None:
         assert self._seal is not None

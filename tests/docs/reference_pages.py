@@ -52,6 +52,7 @@ _IDS: Final[Mapping[str, str]] = {
     "OWNER": "owner; none is made yet: owners are the names that people give",
     "CHARTER": "charter",
     "ERRAND": "errand",
+    "POLICY": "policy set",
 }
 _DEADLINES: Final[Mapping[Reason, str]] = {
     Reason.NOT_ACTIVATED: "`activate_by` passes while the session is `requested` or `approved`",
@@ -184,6 +185,7 @@ A [deadline](../glossary.md) is an instant at which time alone ends a session; t
 | when | reason |
 |---|---|
 {_lines(deadlines)}
+| a change window closes that suspends, while `active` | `window_closed`: suspended, not ended |
 | no beat for the charter's `missed_after`, while `active` | `missed_beat` |
 
 A missed beat suspends instead of ending where the charter says `suspend_first`.

@@ -15,7 +15,7 @@ from sojourn.core.change import RevocationKind
 from sojourn.core.ids import SessionId, TargetId
 from sojourn.core.session import Session, State
 from sojourn.core.target import TargetState
-from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, Rules, SessionFilter
 
 R = TypeVar("R")
 
@@ -73,6 +73,21 @@ def living_leases(connection: Connection, target: TargetId) -> int:
         .where(_LEASE.c.target == target, _LEASE.c.state != "destroyed")
     )
     return int(connection.execute(chosen).scalar_one())
+
+
+def policy_doc(number: int | None) -> Select[Any]:
+    """The policy set of that number, or the newest."""
+    chosen = select(schema.policy.c.doc)
+    if number is not None:
+        return chosen.where(schema.policy.c.number == number)
+    return chosen.order_by(schema.policy.c.number.desc()).limit(1)
+
+
+def rules(connection: Connection) -> Rules:
+    """How far policies and charters have come."""
+    newest = select(func.coalesce(func.max(schema.policy.c.number), 0)).scalar_subquery()
+    versions = select(func.count()).select_from(schema.charter).scalar_subquery()
+    return Rules(*connection.execute(select(newest, versions)).one())
 
 
 def charter_doc(name: str, number: int | None) -> Select[Any]:

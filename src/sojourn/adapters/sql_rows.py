@@ -13,6 +13,7 @@ from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
 from sojourn.core.record import Row, RowKind
 from sojourn.core.session import Session
 from sojourn.core.target import Target
@@ -28,6 +29,7 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.CLIENT: ("version", "name", "removed_at", "doc"),
     RowKind.CHARTER: ("version", "doc"),
     RowKind.TARGET: ("version", "name", "state", "doc"),
+    RowKind.POLICY: ("version", "doc"),
 }
 
 
@@ -61,6 +63,8 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
         case RowKind.TARGET:
             target = cast("Target", row)
             return {"name": target.name, "state": target.state.value}
+        case RowKind.POLICY:
+            return {"number": cast("PolicySet", row).number}
         case _:
             assert_never(kind)
 

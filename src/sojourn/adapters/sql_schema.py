@@ -168,6 +168,16 @@ charter: Final = Table(
     UniqueConstraint("name", "number"),
 )
 
+policy: Final = Table(
+    "policy",
+    metadata,
+    Column("id", Identifier(ids.POLICY), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("number", Count, nullable=False),
+    Column("doc", Text, nullable=False),
+    UniqueConstraint("number"),
+)
+
 target: Final = Table(
     "target",
     metadata,
@@ -275,6 +285,7 @@ STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.CLIENT: client,
     RowKind.CHARTER: charter,
     RowKind.TARGET: target,
+    RowKind.POLICY: policy,
     RowKind.SESSION: session,
     RowKind.LEASE: lease,
 }

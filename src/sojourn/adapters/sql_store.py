@@ -24,9 +24,10 @@ from sojourn.core.client import Client
 from sojourn.core.errors import Conflict, Unavailable
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
 from sojourn.core.session import Session
 from sojourn.core.target import Target
-from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, Rules, SessionFilter
 
 R = TypeVar("R")
 
@@ -134,6 +135,14 @@ class SqlStore:
         """Every version of every charter, by name and number."""
         table = schema.charter
         return await self._rows(Charter, select(table.c.doc).order_by(table.c.name, table.c.number))
+
+    async def policy(self, number: int | None = None) -> PolicySet | None:
+        """A policy set; without `number` the newest."""
+        return await self._row(PolicySet, reads.policy_doc(number))
+
+    async def rules(self) -> Rules:
+        """How far policies and charters have come."""
+        return await self._read(reads.rules)
 
     async def target_named(self, name: str) -> Target | None:
         """The target of that name that is not removed."""

@@ -20,6 +20,7 @@ TargetId = NewType("TargetId", str)
 OwnerId = NewType("OwnerId", str)
 CharterId = NewType("CharterId", str)
 ErrandId = NewType("ErrandId", str)
+PolicyId = NewType("PolicyId", str)
 
 SESSION: Final = "ses"
 LEASE: Final = "lea"
@@ -28,6 +29,7 @@ TARGET: Final = "tgt"
 OWNER: Final = "own"
 CHARTER: Final = "cha"
 ERRAND: Final = "err"
+POLICY: Final = "pol"
 
 _LENGTH: Final = 26
 

@@ -24,6 +24,7 @@ class RowKind(StrEnum):
     CLIENT = "client"
     CHARTER = "charter"
     TARGET = "target"
+    POLICY = "policy"
 
 
 class FactKind(StrEnum):
@@ -51,6 +52,7 @@ class FactKind(StrEnum):
     CLIENT_REGISTERED = "client.registered"
     CLIENT_REMOVED = "client.removed"
     CHARTER_APPLIED = "charter.applied"
+    POLICY_APPLIED = "policy.applied"
     TARGET_ADDED = "target.added"
     TARGET_PREFLIGHTED = "target.preflighted"
     TARGET_CREDENTIAL_REPLACED = "target.credential_replaced"

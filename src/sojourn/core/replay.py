@@ -13,6 +13,7 @@ from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Invalid
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind, apply
 from sojourn.core.session import Session
 from sojourn.core.target import Target
@@ -23,6 +24,7 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.CLIENT: Client,
     RowKind.CHARTER: Charter,
     RowKind.TARGET: Target,
+    RowKind.POLICY: PolicySet,
 }
 
 Rows = dict[tuple[RowKind, str], Row]

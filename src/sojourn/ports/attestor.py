@@ -30,6 +30,7 @@ class Attestation:
     client: Client
     once: tuple[Once, ...] = ()
     context: Mapping[str, str] = field(default_factory=dict)
+    selectors: Mapping[str, str] = field(default_factory=dict)  # every observed fact, for charters
 
 
 class Attestor(Protocol):

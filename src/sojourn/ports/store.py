@@ -18,6 +18,7 @@ from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
 from sojourn.core.session import Session, State
 from sojourn.core.target import Target
 
@@ -72,6 +73,14 @@ class SessionFilter:
     owner: str | None = None
     charter: str | None = None
     task_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How far the rules have come: the newest policy set, and how many versions of charters."""
+
+    policy: int  # 0: none was applied
+    charters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,14 @@ class Store(Protocol):
         ...
 
     async def charters(self) -> Sequence[Charter]: ...
+
+    async def policy(self, number: int | None = None) -> PolicySet | None:
+        """A policy set; without `number` the newest; None while none was applied."""
+        ...
+
+    async def rules(self) -> Rules:
+        """How far policies and charters have come; cheap, so that it can be asked often."""
+        ...
 
     async def target_named(self, name: str) -> Target | None: ...
 

@@ -13,6 +13,7 @@ from sojourn.ports.clock import Clock
 from sojourn.ports.store import Mark, Store
 from sojourn.services._retry import decide_again
 from sojourn.services.beat_book import BeatBook
+from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.mint_tokens import MintTokens, Token
 
 
@@ -27,7 +28,16 @@ class Beat:
 class BeatSession:
     """Takes a beat, and renews the window when asked to."""
 
-    def __init__(self, store: Store, clock: Clock, mint: MintTokens, beats: BeatBook) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        mint: MintTokens,
+        beats: BeatBook,
+        *,
+        keep: KeepAllowed | None = None,
+    ) -> None:
+        self._keep = keep
         self._store = store
         self._clock = clock
         self._mint = mint
@@ -38,7 +48,7 @@ class BeatSession:
 
         Raises:
             NotFound: code `unknown_session`; also for another key.
-            Refused: code `session_ended`, or `no_renewal_left`.
+            Refused: code `session_ended`, `no_renewal_left`, `policy_refused` or `policy_error`.
             Conflict: code `wrong_state`; the session is not active yet.
         """
         return await decide_again(lambda: self._attempt(session_id, key, renew), self._clock)
@@ -58,6 +68,8 @@ class BeatSession:
         if await self._store.is_restored(session.id):  # it may have ended in the time that was lost
             await self._beats.note(session, now)
             return Beat(session, ())
+        if self._keep is not None:
+            await self._keep(session, renew=wants_renewal)
         if wants_renewal:
             session, mark = await self._renewed(session, now)
         await self._beats.note(session, now)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from sojourn.core.client import Client, Role
+from sojourn.core.scope import Grants
 from sojourn.core.session import Session
 from sojourn.core.token import TYPE, describe, to_json
 from sojourn.core.window import to_micros
@@ -38,8 +40,16 @@ class MintTokens:
     """Signs what a session, as just read or committed, may show to its audiences."""
 
     def __init__(
-        self, signer: TokenSigner, clock: Clock, entropy: Entropy, issuer: str, *, life: timedelta = _LIFE
+        self,
+        signer: TokenSigner,
+        clock: Clock,
+        entropy: Entropy,
+        issuer: str,
+        *,
+        life: timedelta = _LIFE,
+        usable: Callable[[Session, datetime], Grants] | None = None,
     ) -> None:
+        self._usable = usable
         self._signer = signer
         self._clock = clock
         self._entropy = entropy
@@ -52,6 +62,8 @@ class MintTokens:
         `mark` must not be later than the state of `session`: a revocation numbered after it
         refuses the token, so a mark read too late would let a token outlive a kill.
         """
+        if self._usable is not None:  # policies may refuse single actions
+            session = replace(session, grants=self._usable(session, self._clock.now()))
         audiences = sorted({grant.audience for grant in session.grants.audiences})
         return tuple(self._access(session, audience, mark) for audience in audiences)
 

@@ -20,12 +20,14 @@ from sojourn.core.ids import SESSION, SessionId, from_uuid
 from sojourn.core.record import RowKind
 from sojourn.core.scope import Grants
 from sojourn.core.session import Session, State, Task, approve, request
-from sojourn.core.target import TargetState
+from sojourn.core.target import Target, TargetState
 from sojourn.core.window import Window
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
+from sojourn.services._questions import ATTESTED
 from sojourn.services._reconciling import require_reconciled
+from sojourn.services.opening_rules import OpeningRules, Ruled
 
 OPEN_MARK: Final = "open"
 
@@ -87,23 +89,29 @@ class OpenSession:
         attestors: Mapping[str, Attestor],
         *,
         settings: Settings,
+        rules: OpeningRules | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
         self._attestors = attestors
         self._settings = settings
+        self._rules = rules
 
     async def __call__(self, asked: Asked) -> Opening:
         """An approved session, or the one that the same idempotency key opened before.
 
         Raises:
             Unauthenticated: the evidence does not hold.
-            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `replayed`.
-            Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`.
+            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `class_too_weak`,
+                `outside_window`, `policy_refused`, `policy_error`, `replayed`.
+            Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`,
+                `reserved_name`.
             NotFound: code `unknown_charter`.
+            Unavailable: code `calendar_unavailable`.
         """
         now = self._clock.now()
+        _require_unreserved(asked.context)
         attestation = await self._attest(asked.evidence, now)
         marks = (*attestation.once, *asked.once)
         earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -112,11 +120,14 @@ class OpenSession:
         charter = await self._store.charter(asked.task.kind)
         if charter is None:
             raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
-        admission = admit(charter, attestation.client.name, asked.grants, asked.duration)
+        name, seen = attestation.client.name, attestation.selectors
+        admission = admit(charter, name, asked.grants, asked.duration, attested=seen)
         await self._require_ready(admission.grants)
-        session = self._describe(asked, attestation, charter, admission, now=now)
+        ruled = Ruled(self._describe(asked, attestation, charter, admission, now=now), {})
+        if self._rules is not None:
+            ruled = await self._rules(ruled.session, charter)
         try:
-            return await self._commit(asked, attestation.client, session, marks)
+            return await self._commit(asked, attestation.client, ruled, marks)
         except Refused:
             # A concurrent call with the same key may have been first.
             earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -162,6 +173,7 @@ class OpenSession:
                     "target_not_ready", f"target `{name}` is `{state}`; only a ready one opens sessions"
                 )
             await require_reconciled(self._store, target)
+            _require_class(target, grants)
 
     def _describe(
         self, asked: Asked, attested: Attestation, charter: Charter, admission: Admission, *, now: datetime
@@ -188,14 +200,16 @@ class OpenSession:
             generation=1,
             context={**asked.context, **attested.context},  # what was observed wins over what was said
             requested_at=now,
+            phase=charter.phases[0].name if charter.phases else None,
+            attestor=asked.evidence.type,
+            client_name=attested.client.name,
+            break_glass=charter.break_glass,
         )
 
-    async def _commit(
-        self, asked: Asked, client: Client, session: Session, marks: tuple[Once, ...]
-    ) -> Opening:
-        now = session.requested_at
+    async def _commit(self, asked: Asked, client: Client, ruled: Ruled, marks: tuple[Once, ...]) -> Opening:
+        session, now = ruled.session, ruled.session.requested_at
         step = request(session)
-        step = step.then(approve(step.row, session.charter, now))
+        step = step.then(approve(step.row, session.charter, now, ruled.notes))
         if asked.idempotency is not None:
             until = now + self._settings.remember_calls
             call = Once(
@@ -205,6 +219,23 @@ class OpenSession:
         # The client is pinned: one that is removed meanwhile opens nothing.
         await self._store.commit(Change(steps=(step,), pins=(pin(RowKind.CLIENT, client),), once=marks))
         return Opening(step.row, repeated=False)
+
+
+def _require_class(target: Target, grants: Grants) -> None:
+    """Refuse a grant that demands more of taking away than its target can do."""
+    for grant in grants.targets:
+        if grant.target == target.name and target.revocation_class > (grant.at_least or "D"):
+            raise Refused(
+                "class_too_weak",
+                f"grant `{grant.name}` demands class {grant.at_least}, `{target.name}` has"
+                f" {target.revocation_class}",
+            )
+
+
+def _require_unreserved(context: Mapping[str, str]) -> None:
+    """What a workload says of itself must not look like what was observed of it."""
+    if claimed := sorted(name for name in context if ATTESTED in name):
+        raise Invalid("reserved_name", f"`{claimed[0][:64]}`: names with a dot are for observed facts")
 
 
 def _call_of(client: Client, key: str) -> str:

@@ -27,7 +27,9 @@ from sojourn.services._reconciling import require_reconciled
 from sojourn.services._retry import decide_again
 from sojourn.services._sending import RecordOutcomes, Sending
 from sojourn.services.activate_session import Activation, credentials, see_through
+from sojourn.services.change_windows import ChangeWindows
 from sojourn.services.end_session import EndSession
+from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.mint_tokens import MintTokens
 
 _GOING = frozenset({LeaseState.DESTROYING, LeaseState.DESTROYED})
@@ -48,6 +50,8 @@ class ResumeSession:
         end: EndSession,
         settings: Settings,
         kept: KeptSecrets,
+        keep: KeepAllowed | None = None,
+        windows: ChangeWindows | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -58,6 +62,8 @@ class ResumeSession:
         self._settings = settings
         self._kept = kept
         self._record = RecordOutcomes(store, clock, entropy, kept)
+        self._keep = keep
+        self._windows = windows
 
     async def __call__(
         self, session_id: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...] = ()
@@ -67,7 +73,8 @@ class ResumeSession:
         Raises:
             NotFound: code `unknown_session`; also for another key or another client.
             Conflict: code `still_freezing` or `wrong_state`.
-            Refused: codes `session_waits`, `context_changed`, `window_closed`, `session_ended`, `replayed`.
+            Refused: codes `session_waits`, `context_changed`, `window_closed`, `outside_window`,
+                `policy_refused`, `policy_error`, `session_ended`, `replayed`.
             TargetError: a target did not thaw; the session is ended.
         """
         attestation = await self._attest(evidence)
@@ -122,7 +129,10 @@ class ResumeSession:
         if session.state in LEAVING:
             raise Refused("session_ended", "the session has ended")
         now = self._clock.now()
-        step = resume(session, now)
+        if self._keep is not None:
+            await self._keep(session)
+        pauses_at = await self._windows.pause_of(session, now) if self._windows else session.pauses_at
+        step = resume(session, now, pauses_at)
         leases = [lease for lease in await self._store.leases(session_id) if lease.state not in _GOING]
         if warm := [lease.grant for lease in leases if lease.state is not LeaseState.FROZEN]:
             raise Conflict("still_freezing", f"grant `{warm[0]}` is not frozen yet; try again")

@@ -20,10 +20,20 @@ from sojourn.core.deadlines import next_due
 from sojourn.core.errors import Conflict, Refused
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease, LeaseState
+from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.target import Target, TargetState
-from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+from sojourn.ports.store import (
+    FeedEntry,
+    FeedPage,
+    Head,
+    JournalEntry,
+    Mark,
+    Overdue,
+    Rules,
+    SessionFilter,
+)
 
 Watch = Callable[[Change], None]
 
@@ -33,6 +43,7 @@ _KINDS: Final[dict[type, RowKind]] = {
     Client: RowKind.CLIENT,
     Charter: RowKind.CHARTER,
     Target: RowKind.TARGET,
+    PolicySet: RowKind.POLICY,
 }
 
 
@@ -199,6 +210,15 @@ class MemoryStore:
         await asyncio.sleep(0)
         return cast("list[Charter]", self._all(RowKind.CHARTER))
 
+    async def policy(self, number: int | None = None) -> PolicySet | None:
+        await asyncio.sleep(0)
+        found = cast("list[PolicySet]", self._all(RowKind.POLICY))
+        return max((one for one in found if number in (None, one.number)), key=_number, default=None)
+
+    async def rules(self) -> Rules:
+        newest = await self.policy()
+        return Rules(newest.number if newest else 0, len(self._all(RowKind.CHARTER)))
+
     async def target_named(self, name: str) -> Target | None:
         targets = await self.targets()
         return next(
@@ -357,6 +377,10 @@ class MemoryStore:
 
     async def close(self) -> None:
         await asyncio.sleep(0)
+
+
+def _number(row: PolicySet) -> int:
+    return row.number
 
 
 def _kind(row: Row) -> RowKind:

@@ -36,6 +36,9 @@ class Verbs:
     register_client: doors.RegisterClient
     remove_client: doors.RemoveClient
     apply_charter: doors.ApplyCharter
+    apply_policy: doors.ApplyPolicy
+    explain: doors.Explain
+    operate: doors.Operate
     add_target: doors.AddTarget
     preflight_target: doors.PreflightTarget
     replace_credential: doors.ReplaceCredential

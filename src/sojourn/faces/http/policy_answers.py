@@ -1,0 +1,51 @@
+"""What callers receive about policies."""
+
+from __future__ import annotations
+
+from sojourn.faces.http.answers import Answer, CauseView
+
+
+class AppliedPolicyView(Answer):
+    number: int
+    changed: bool
+
+
+class PolicyView(Answer):
+    """The policy set that was applied last."""
+
+    number: int
+    text: str
+    applied_at: str
+    applied_by: str
+
+
+class NamedPolicyView(Answer):
+    id: str
+    text: str
+
+
+class ExplanationView(Answer):
+    """What the policies answer, which of them decided, and the facts that they look at."""
+
+    action: str
+    on: dict[str, str]
+    who: str
+    about: str
+    allowed: bool
+    policy_set: int
+    policies: list[NamedPolicyView]
+    facts: dict[str, object]
+    errors: list[str]
+    why: str
+
+
+class SessionExplanationView(Answer):
+    """Why a session goes on and what it may use, or why it does not."""
+
+    session: str
+    state: str
+    charter: str
+    closes: str
+    pauses_at: str | None
+    cause: CauseView | None
+    answers: list[ExplanationView]
