@@ -2,7 +2,7 @@
 
 A few lines of text can ask for years of work, so whoever wants spans runs this module as a
 program and stops it when it takes too long. RFC 5545, with what is refused: floating times
-and dates without a time, EXRULE, rules finer than an hour, and anything broken.
+and dates without a time, EXRULE, rules finer than a day, and anything broken.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_SPANS: Final = 20_000
 OLDEST: Final = timedelta(days=3660)
 _LASTS: Final = "X-SOJOURN-LASTS"
 _LONGEST: Final = timedelta(days=31)
-_TOO_FINE: Final = frozenset({"SECONDLY", "MINUTELY"})
+_TOO_FINE: Final = frozenset({"SECONDLY", "MINUTELY", "HOURLY"})
 
 
 def expand(text: str, first: datetime, last: datetime) -> tuple[Window, ...]:
@@ -61,7 +61,7 @@ def _judge(event: Any, first: datetime) -> None:
     rules = event.get("RRULE", [])
     for rule in rules if isinstance(rules, list) else [rules]:
         if _TOO_FINE & {str(one).upper() for one in rule.get("FREQ", [])}:
-            raise _bad(f"event `{name}`: rules finer than an hour are refused")
+            raise _bad(f"event `{name}`: rules finer than a day are refused")
         if first - start > OLDEST:
             raise _bad(f"event `{name}`: a rule that began more than ten years ago is refused")
     event.add(_LASTS, _lasting(event, name))
