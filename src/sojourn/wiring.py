@@ -79,6 +79,7 @@ from sojourn.services.remove_client import RemoveClient
 from sojourn.services.remove_target import RemoveTarget
 from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
+from sojourn.services.review_session import ReviewSession
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
@@ -264,6 +265,7 @@ class Deployment:
             apply_policy=ApplyPolicy(store, clock, entropy, CedarEngine()),
             explain=ExplainPolicy(self._book, clock),
             operate=self._book.require_operate,
+            review_session=ReviewSession(store, clock),
             add_target=AddTarget(store, clock, entropy, self._keys.sealer, make=providers.make),
             preflight_target=PreflightTarget(store, clock, providers, settings),
             find_standing=FindStandingAccess(store, providers, settings),

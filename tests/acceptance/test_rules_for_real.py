@@ -367,3 +367,36 @@ def test_lifetime_rules_are_checked_against_the_frameworks(system: System) -> No
     assert any("loose-lifetime" in line and "NHI7:2025" in line and "PR.AA-05" in line for line in loose)
     assert any("nobody-owns" in line and "NHI1:2025" in line and "AC-2" in line for line in loose)
     assert any("long-lifetime" in line and "AC-12" in line for line in loose)
+
+
+# -- emergencies ---------------------------------------------------------------------------
+
+
+def test_breaking_the_glass_is_short_loud_and_reviewed(system: System) -> None:
+    publish(system, "never", (now() + timedelta(days=20), now() + timedelta(days=21)))
+    charter(system, "usual", window={"calendar": "never"})
+    charter(
+        system,
+        "emergency",
+        break_glass=True,
+        purpose="mend the shop by hand",
+        duration={"default": "5m", "longest": "15m"},
+        renewals={},
+    )
+
+    assert refusal(system, "usual").code == "outside_window"
+    live = opened(system, "emergency", grants=[API_GRANT])
+    with shell(system) as sojourn:
+        early = sojourn("session", "review", live.id, "--note", "too early")
+        system.end(live.id)
+        owed = sojourn("session", "reviews", "--owed")
+        counted = system.operator.ask("GET", "/metrics").body.decode()
+        done = sojourn("session", "review", live.id, "--note", "the shop was mended, nothing else")
+        twice = sojourn("session", "review", live.id, "--note", "again")
+        nothing = sojourn("session", "reviews", "--owed")
+
+    assert early.returncode == twice.returncode == 13
+    assert live.id in owed.stdout and live.id not in nothing.stdout
+    assert "sojourn_reviews_owed 1.0" in counted
+    assert done.returncode == 0, done.stderr
+    assert f"{live.id} was opened by the break-glass charter emergency@1" in system.program.words()

@@ -11,6 +11,7 @@ from sojourn.ports.store import Store
 from sojourn.services.apply_policy import ApplyPolicy
 from sojourn.services.explain_policy import ExplainPolicy
 from sojourn.services.policy_book import PolicyBook
+from sojourn.services.review_session import ReviewSession
 
 
 @dataclass
@@ -26,3 +27,4 @@ class Ruling:
         self.apply = ApplyPolicy(self.store, self.clock, SystemEntropy(), engine)
         self.explain = ExplainPolicy(book, self.clock)
         self.operate = book.require_operate
+        self.review = ReviewSession(self.store, self.clock)

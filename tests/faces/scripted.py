@@ -109,6 +109,12 @@ class MemoryStore:
         found = [one for one in self.policy_rows if number in (None, one.number)]
         return found[-1] if found else None
 
+    async def review(self, session: SessionId) -> None:
+        return None
+
+    async def reviews(self, *, owed: bool, limit: int) -> Sequence[object]:
+        return []
+
     async def rules(self) -> Rules:
         return Rules(len(self.policy_rows), len(self.charter_rows))
 

@@ -120,6 +120,7 @@ class World:
             apply_policy=ruling.apply,
             explain=ruling.explain,
             operate=ruling.operate,
+            review_session=ruling.review,
             add_target=s.add_target,
             preflight_target=s.preflight_target,
             find_standing=s.find_standing,

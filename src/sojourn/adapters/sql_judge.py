@@ -30,6 +30,7 @@ LOCK_ORDER: Final = (
     RowKind.CHARTER,
     RowKind.TARGET,
     RowKind.POLICY,
+    RowKind.REVIEW,
     RowKind.SESSION,
     RowKind.LEASE,
 )

@@ -83,6 +83,17 @@ def policy_doc(number: int | None) -> Select[Any]:
     return chosen.order_by(schema.policy.c.number.desc()).limit(1)
 
 
+def review_of(session: SessionId) -> Select[Any]:
+    """The review that a session owes, or owed."""
+    return select(schema.review.c.doc).where(schema.review.c.session == session)
+
+
+def reviews(owed: bool, limit: int) -> Select[Any]:
+    """Reviews, the oldest first; only those that are still owed, if asked."""
+    chosen = select(schema.review.c.doc).order_by(schema.review.c.id).limit(limit)
+    return chosen.where(schema.review.c.done_at.is_(None)) if owed else chosen
+
+
 def rules(connection: Connection) -> Rules:
     """How far policies and charters have come."""
     newest = select(func.coalesce(func.max(schema.policy.c.number), 0)).scalar_subquery()

@@ -15,6 +15,7 @@ from sojourn.core.deadlines import next_due
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
 from sojourn.core.record import Row, RowKind
+from sojourn.core.review import Review
 from sojourn.core.session import Session
 from sojourn.core.target import Target
 
@@ -30,6 +31,7 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.CHARTER: ("version", "doc"),
     RowKind.TARGET: ("version", "name", "state", "doc"),
     RowKind.POLICY: ("version", "doc"),
+    RowKind.REVIEW: ("version", "done_at", "doc"),
 }
 
 
@@ -65,6 +67,9 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
             return {"name": target.name, "state": target.state.value}
         case RowKind.POLICY:
             return {"number": cast("PolicySet", row).number}
+        case RowKind.REVIEW:
+            review = cast("Review", row)
+            return {"session": review.session, "done_at": review.done_at}
         case _:
             assert_never(kind)
 

@@ -25,6 +25,7 @@ from sojourn.core.errors import Conflict, Unavailable
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
+from sojourn.core.review import Review
 from sojourn.core.session import Session
 from sojourn.core.target import Target
 from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, Rules, SessionFilter
@@ -139,6 +140,14 @@ class SqlStore:
     async def policy(self, number: int | None = None) -> PolicySet | None:
         """A policy set; without `number` the newest."""
         return await self._row(PolicySet, reads.policy_doc(number))
+
+    async def review(self, session: SessionId) -> Review | None:
+        """The review that a break-glass session owes, or owed."""
+        return await self._row(Review, reads.review_of(session))
+
+    async def reviews(self, *, owed: bool, limit: int) -> Sequence[Review]:
+        """Reviews, the oldest first; only those that are still owed, if asked."""
+        return await self._rows(Review, reads.reviews(owed, limit))
 
     async def rules(self) -> Rules:
         """How far policies and charters have come."""

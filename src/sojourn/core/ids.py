@@ -21,6 +21,7 @@ OwnerId = NewType("OwnerId", str)
 CharterId = NewType("CharterId", str)
 ErrandId = NewType("ErrandId", str)
 PolicyId = NewType("PolicyId", str)
+ReviewId = NewType("ReviewId", str)
 
 SESSION: Final = "ses"
 LEASE: Final = "lea"
@@ -30,6 +31,7 @@ OWNER: Final = "own"
 CHARTER: Final = "cha"
 ERRAND: Final = "err"
 POLICY: Final = "pol"
+REVIEW: Final = "rev"
 
 _LENGTH: Final = 26
 

@@ -25,6 +25,7 @@ class RowKind(StrEnum):
     CHARTER = "charter"
     TARGET = "target"
     POLICY = "policy"
+    REVIEW = "review"
 
 
 class FactKind(StrEnum):
@@ -53,6 +54,8 @@ class FactKind(StrEnum):
     CLIENT_REMOVED = "client.removed"
     CHARTER_APPLIED = "charter.applied"
     POLICY_APPLIED = "policy.applied"
+    REVIEW_OWED = "review.owed"
+    REVIEW_DONE = "review.done"
     TARGET_ADDED = "target.added"
     TARGET_PREFLIGHTED = "target.preflighted"
     TARGET_CREDENTIAL_REPLACED = "target.credential_replaced"

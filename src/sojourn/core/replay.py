@@ -15,6 +15,7 @@ from sojourn.core.errors import Invalid
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind, apply
+from sojourn.core.review import Review
 from sojourn.core.session import Session
 from sojourn.core.target import Target
 
@@ -25,6 +26,7 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.CHARTER: Charter,
     RowKind.TARGET: Target,
     RowKind.POLICY: PolicySet,
+    RowKind.REVIEW: Review,
 }
 
 Rows = dict[tuple[RowKind, str], Row]

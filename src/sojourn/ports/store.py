@@ -19,6 +19,7 @@ from sojourn.core.client import Client
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
+from sojourn.core.review import Review
 from sojourn.core.session import Session, State
 from sojourn.core.target import Target
 
@@ -151,6 +152,14 @@ class Store(Protocol):
 
     async def policy(self, number: int | None = None) -> PolicySet | None:
         """A policy set; without `number` the newest; None while none was applied."""
+        ...
+
+    async def review(self, session: SessionId) -> Review | None:
+        """The review that a break-glass session owes, or owed; None for any other session."""
+        ...
+
+    async def reviews(self, *, owed: bool, limit: int) -> Sequence[Review]:
+        """Reviews, the oldest first; only those that are still owed, if asked."""
         ...
 
     async def rules(self) -> Rules:

@@ -6,6 +6,7 @@ the policy.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,8 +17,9 @@ from sojourn.core.change import Change, Once, pin
 from sojourn.core.charter import Admission, Charter, admit
 from sojourn.core.client import Client, Role
 from sojourn.core.errors import Invalid, NotFound, Refused
-from sojourn.core.ids import SESSION, SessionId, from_uuid
-from sojourn.core.record import RowKind
+from sojourn.core.ids import REVIEW, SESSION, ReviewId, SessionId, from_uuid
+from sojourn.core.record import Row, RowKind, Step
+from sojourn.core.review import Review, owe
 from sojourn.core.scope import Grants
 from sojourn.core.session import Session, State, Task, approve, request
 from sojourn.core.target import Target, TargetState
@@ -28,6 +30,8 @@ from sojourn.ports.store import Store
 from sojourn.services._questions import ATTESTED
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services.opening_rules import OpeningRules, Ruled
+
+log = logging.getLogger(__name__)
 
 OPEN_MARK: Final = "open"
 
@@ -217,8 +221,18 @@ class OpenSession:
             )
             marks = (*marks, call)
         # The client is pinned: one that is removed meanwhile opens nothing.
-        await self._store.commit(Change(steps=(step,), pins=(pin(RowKind.CLIENT, client),), once=marks))
+        steps: tuple[Step[Row], ...] = (step, *self._owed_review(session))
+        await self._store.commit(Change(steps=steps, pins=(pin(RowKind.CLIENT, client),), once=marks))
+        if session.break_glass:
+            log.warning("session %s was opened by the break-glass charter %s", session.id, session.charter)
         return Opening(step.row, repeated=False)
+
+    def _owed_review(self, session: Session) -> tuple[Step[Review], ...]:
+        if not session.break_glass:
+            return ()
+        made = ReviewId(from_uuid(REVIEW, self._entropy.uuid7()))
+        owed = Review(made, 1, session.id, session.charter, session.owner, session.requested_at)
+        return (owe(owed),)
 
 
 def _require_class(target: Target, grants: Grants) -> None:

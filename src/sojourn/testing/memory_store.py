@@ -22,6 +22,7 @@ from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind
+from sojourn.core.review import Review
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.target import Target, TargetState
 from sojourn.ports.store import (
@@ -44,6 +45,7 @@ _KINDS: Final[dict[type, RowKind]] = {
     Charter: RowKind.CHARTER,
     Target: RowKind.TARGET,
     PolicySet: RowKind.POLICY,
+    Review: RowKind.REVIEW,
 }
 
 
@@ -214,6 +216,16 @@ class MemoryStore:
         await asyncio.sleep(0)
         found = cast("list[PolicySet]", self._all(RowKind.POLICY))
         return max((one for one in found if number in (None, one.number)), key=_number, default=None)
+
+    async def review(self, session: SessionId) -> Review | None:
+        return next(
+            (one for one in await self.reviews(owed=False, limit=10**9) if one.session == session), None
+        )
+
+    async def reviews(self, *, owed: bool, limit: int) -> Sequence[Review]:
+        await asyncio.sleep(0)
+        found = cast("list[Review]", self._all(RowKind.REVIEW))
+        return [one for one in found if not owed or one.done_at is None][:limit]
 
     async def rules(self) -> Rules:
         newest = await self.policy()

@@ -34,6 +34,7 @@ from sojourn.faces.http import (
     policies,
     policy_answers,
     reconcile,
+    reviews,
     sessions,
     targets,
 )
@@ -107,6 +108,8 @@ ROUTES: Final = (
     Row("PUT", "/v1/charters", charters.apply_charter, C, answers.AppliedView),
     Row("GET", "/v1/charters", charters.list_charters, C, answers.ChartersView),
     Row("GET", "/v1/charters/{name}", charters.show_charter, C, answers.CharterView),
+    Row("POST", SES + "/review", reviews.review_session, C, policy_answers.ReviewView),
+    Row("GET", "/v1/reviews", reviews.list_reviews, C, policy_answers.ReviewsView),
     Row("PUT", "/v1/policies", policies.apply_policy, C, policy_answers.AppliedPolicyView),
     Row("GET", "/v1/policies", policies.show_policy, C, policy_answers.PolicyView),
     Row("POST", "/v1/policies/explain", policies.explain_question, C, policy_answers.ExplanationView),

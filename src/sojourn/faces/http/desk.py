@@ -39,6 +39,7 @@ class Verbs:
     apply_policy: doors.ApplyPolicy
     explain: doors.Explain
     operate: doors.Operate
+    review_session: doors.ReviewSession
     add_target: doors.AddTarget
     preflight_target: doors.PreflightTarget
     replace_credential: doors.ReplaceCredential

@@ -17,6 +17,7 @@ from sojourn.core.client import Client, Role
 from sojourn.core.ending import Cause
 from sojourn.core.ids import ClientId, SessionId
 from sojourn.core.policy import PolicySet, Question
+from sojourn.core.review import Review
 from sojourn.core.secret import Secret
 from sojourn.core.session import Session, Task
 from sojourn.core.standing import Standing
@@ -203,6 +204,10 @@ class Explain(Protocol):
     async def __call__(self, session: Session) -> dict[str, object]: ...
 
     async def question(self, question: Question) -> dict[str, object]: ...
+
+
+class ReviewSession(Protocol):
+    async def __call__(self, session_id: SessionId, *, by: str, note: str) -> Review: ...
 
 
 class Operate(Protocol):

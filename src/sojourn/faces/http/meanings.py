@@ -7,6 +7,7 @@ from typing import Final
 
 MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "already_removed": (409, "The client was removed before."),
+    "already_reviewed": (409, "The break-glass session was reviewed before."),
     "audience_expected": (422, "A guard has an audience, and nobody else has."),
     "bad_assertion": (401, "The client assertion is not one of a registered client, made for us, now."),
     "bad_charter": (422, "The charter document is malformed or out of bounds."),
@@ -59,6 +60,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "missing_proof": (401, "Exactly one `DPoP` header is required."),
     "missing_token": (401, "`Authorization: DPoP TOKEN` is required."),
     "no_admin_secret": (502, "The target's admin credential cannot be unsealed."),
+    "no_review_owed": (404, "The session was not opened in an emergency, so nobody owes it a review."),
     "no_renewal_left": (403, "The charter allows no further renewal."),
     "not_discoverable": (422, "This kind of target cannot list its accounts."),
     "not_drained": (409, "The target is ready; drain it first."),

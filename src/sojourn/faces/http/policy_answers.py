@@ -1,4 +1,4 @@
-"""What callers receive about policies."""
+"""What callers receive about policies and reviews."""
 
 from __future__ import annotations
 
@@ -49,3 +49,19 @@ class SessionExplanationView(Answer):
     pauses_at: str | None
     cause: CauseView | None
     answers: list[ExplanationView]
+
+
+class ReviewView(Answer):
+    """The review of a break-glass session; without `done_at` it is still owed."""
+
+    session: str
+    charter: str
+    owner: str
+    owed_since: str
+    done_by: str | None
+    done_at: str | None
+    note: str
+
+
+class ReviewsView(Answer):
+    reviews: list[ReviewView]
