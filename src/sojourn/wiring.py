@@ -19,10 +19,8 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from sojourn.adapters.catalog_providers import CatalogProviders
-from sojourn.adapters.cedar_policy import CedarEngine
 from sojourn.adapters.file_keys import FileKeys
 from sojourn.adapters.high_water import HighWater
-from sojourn.adapters.ical_calendar import ICalendars
 from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.sql_store import SqlStore
@@ -47,39 +45,32 @@ from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving,
 from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.store import Store
+from sojourn.ruling import Ruling
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.apply_charter import ApplyCharter
-from sojourn.services.apply_policy import ApplyPolicy
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.beat_session import BeatSession
-from sojourn.services.change_windows import ChangeWindows
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
-from sojourn.services.explain_policy import ExplainPolicy
 from sojourn.services.find_standing_access import FindStandingAccess
-from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.open_session import OpenSession
-from sojourn.services.opening_rules import OpeningRules
-from sojourn.services.policy_book import PolicyBook
 from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.services.reconcile_sessions import ReconcileSessions
 from sojourn.services.reconcile_target import ReconcileTarget
-from sojourn.services.reevaluate_sessions import ReevaluateSessions
 from sojourn.services.register_client import INVITATION, RegisterClient, invitation_key
 from sojourn.services.remove_client import RemoveClient
 from sojourn.services.remove_target import RemoveTarget
 from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
-from sojourn.services.review_session import ReviewSession
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
@@ -124,9 +115,15 @@ class Deployment:
         self._beats = BeatBook(self.store)
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
-        self._book = PolicyBook(self.store, self.clock, CedarEngine())
-        self._windows = ChangeWindows(self.store, ICalendars(calendars, self.clock))
-        self._keep = KeepAllowed(self._book, self.clock, end=self._end, suspend=self._suspend)
+        self._rules = Ruling(
+            self.store,
+            self.clock,
+            self.entropy,
+            settings,
+            calendars=calendars,
+            end=self._end,
+            suspend=self._suspend,
+        )
         self._attestors: Mapping[str, Attestor] = _attestors(self.store, settings)
         self.verbs = self._verbs()
         self.app: ASGIApp = build(self._desk())
@@ -177,19 +174,7 @@ class Deployment:
             preflight=PreflightDue(
                 store, clock, PreflightTarget(store, clock, self._providers, settings), settings
             ),
-            rules=self._reevaluation(),
-        )
-
-    def _reevaluation(self) -> ReevaluateSessions:
-        return ReevaluateSessions(
-            self.store,
-            self.clock,
-            book=self._book,
-            windows=self._windows,
-            keep=self._keep,
-            narrow=NarrowSession(self.store, self.clock, self.entropy, self.settings),
-            end=self._end,
-            suspend=self._suspend,
+            rules=self._rules.reevaluate,
         )
 
     def _desk(self) -> Desk:
@@ -209,26 +194,36 @@ class Deployment:
             verbs=self.verbs,
         )
 
-    def _open_session(self) -> OpenSession:
-        rules = OpeningRules(self._book, self._windows)
-        return OpenSession(
-            self.store, self.clock, self.entropy, self._attestors, settings=self.settings, rules=rules
+    def _mint(self) -> MintTokens:
+        life, usable = self.settings.token_life, self._rules.book.usable
+        return MintTokens(
+            self._keys.tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
+        )
+
+    def _resume(self, mint: MintTokens) -> ResumeSession:
+        return ResumeSession(
+            self.store,
+            self.clock,
+            self.entropy,
+            attestors=self._attestors,
+            providers=self._providers,
+            tokens=mint,
+            end=self._end,
+            settings=self.settings,
+            kept=self._kept,
+            keep=self._rules.keep,
+            windows=self._rules.windows,
         )
 
     def _verbs(self) -> Verbs:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         providers, end = self._providers, self._end
-        mint = MintTokens(
-            self._keys.tokens,
-            clock,
-            entropy,
-            settings.issuer,
-            life=settings.token_life,
-            usable=self._book.usable,
-        )
+        mint = self._mint()
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         return Verbs(
-            open_session=self._open_session(),
+            open_session=OpenSession(
+                store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
+            ),
             activate=ActivateSession(
                 store,
                 clock,
@@ -239,33 +234,21 @@ class Deployment:
                 settings=settings,
                 kept=self._kept,
             ),
-            beat=BeatSession(store, clock, mint, self._beats, keep=self._keep),
+            beat=BeatSession(store, clock, mint, self._beats, keep=self._rules.keep),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
             suspend=self._suspend,
-            resume=ResumeSession(
-                store,
-                clock,
-                entropy,
-                attestors=self._attestors,
-                providers=providers,
-                tokens=mint,
-                end=end,
-                settings=settings,
-                kept=self._kept,
-                keep=self._keep,
-                windows=self._windows,
-            ),
+            resume=self._resume(mint),
             end=end,
             login=register.login,
             register_client=register,
             remove_client=RemoveClient(store, clock, end),
             apply_charter=ApplyCharter(store, clock, entropy),
-            apply_policy=ApplyPolicy(store, clock, entropy, CedarEngine()),
-            explain=ExplainPolicy(self._book, clock),
-            operate=self._book.require_operate,
-            review_session=ReviewSession(store, clock),
+            apply_policy=self._rules.apply,
+            explain=self._rules.explain,
+            operate=self._rules.book.require_operate,
+            review_session=self._rules.review,
             add_target=AddTarget(store, clock, entropy, self._keys.sealer, make=providers.make),
             preflight_target=PreflightTarget(store, clock, providers, settings),
             find_standing=FindStandingAccess(store, providers, settings),

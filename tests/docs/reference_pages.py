@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from tests.architecture.tree import ROOT
+from tests.docs import policy_page
 from tests.docs.state_diagrams import diagrams
 
 from sojourn import config
+from sojourn.adapters.cedar_schema import schema_text
 from sojourn.core import ending, ids
 from sojourn.core.deadlines import DEADLINES
 from sojourn.core.ending import Reason
@@ -65,7 +67,9 @@ def pages() -> Mapping[Path, str]:
     """Every such page with its text as it should be."""
     folder = ROOT / "docs" / "reference"
     made = {"configuration": _configuration, "facts": _facts, "states": _states, "reasons": _reasons}
-    return {folder / f"{name}.md": page() for name, page in {**made, "ids-and-times": _ids}.items()}
+    made |= {"ids-and-times": _ids, "policy": policy_page.page}
+    written = {folder / f"{name}.md": page() for name, page in made.items()}
+    return {**written, folder / "sojourn.cedarschema": schema_text()}
 
 
 def _configuration() -> str:

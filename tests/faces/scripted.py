@@ -28,8 +28,6 @@ from sojourn.faces.http.doors import OpenRequest
 from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check
-from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
-from sojourn.ports.provider import Check, Found, Presence
 from sojourn.ports.store import FeedPage, Head, Mark, Rules, SessionFilter, Store
 from tests.faces.samples import (
     ISSUER,

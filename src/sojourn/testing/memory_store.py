@@ -32,9 +32,9 @@ from sojourn.ports.store import (
     JournalEntry,
     Mark,
     Overdue,
-    Rules,
     SessionFilter,
 )
+from sojourn.testing.memory_kept import MemoryKept
 
 Watch = Callable[[Change], None]
 
@@ -56,7 +56,7 @@ class _Hold:
     until: datetime | None
 
 
-class MemoryStore:
+class MemoryStore(MemoryKept):
     """State tables, journal, feed, errands and working tables, in dictionaries."""
 
     def __init__(self, *, epoch: int = 1) -> None:
@@ -204,47 +204,6 @@ class MemoryStore:
         await asyncio.sleep(0)
         return cast("list[Client]", self._all(RowKind.CLIENT))
 
-    async def charter(self, name: str, number: int | None = None) -> Charter | None:
-        found = [one for one in await self.charters() if one.name == name and number in (None, one.number)]
-        return max(found, key=lambda one: one.number, default=None)
-
-    async def charters(self) -> Sequence[Charter]:
-        await asyncio.sleep(0)
-        return cast("list[Charter]", self._all(RowKind.CHARTER))
-
-    async def policy(self, number: int | None = None) -> PolicySet | None:
-        await asyncio.sleep(0)
-        found = cast("list[PolicySet]", self._all(RowKind.POLICY))
-        return max((one for one in found if number in (None, one.number)), key=_number, default=None)
-
-    async def review(self, session: SessionId) -> Review | None:
-        return next(
-            (one for one in await self.reviews(owed=False, limit=10**9) if one.session == session), None
-        )
-
-    async def reviews(self, *, owed: bool, limit: int) -> Sequence[Review]:
-        await asyncio.sleep(0)
-        found = cast("list[Review]", self._all(RowKind.REVIEW))
-        return [one for one in found if not owed or one.done_at is None][:limit]
-
-    async def rules(self) -> Rules:
-        newest = await self.policy()
-        return Rules(newest.number if newest else 0, len(self._all(RowKind.CHARTER)))
-
-    async def target_named(self, name: str) -> Target | None:
-        targets = await self.targets()
-        return next(
-            (one for one in targets if one.name == name and one.state is not TargetState.REMOVED), None
-        )
-
-    async def target(self, target: TargetId) -> Target | None:
-        await asyncio.sleep(0)
-        return cast("Target | None", self.rows.get((RowKind.TARGET, target)))
-
-    async def targets(self) -> Sequence[Target]:
-        await asyncio.sleep(0)
-        return cast("list[Target]", self._all(RowKind.TARGET))
-
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:
         await asyncio.sleep(0)
@@ -389,10 +348,6 @@ class MemoryStore:
 
     async def close(self) -> None:
         await asyncio.sleep(0)
-
-
-def _number(row: PolicySet) -> int:
-    return row.number
 
 
 def _kind(row: Row) -> RowKind:
