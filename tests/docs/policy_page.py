@@ -8,6 +8,7 @@ from typing import Final
 from sojourn.core import lint
 from sojourn.core.policy import Action
 from sojourn.core.policy_facts import FACTS, MEMBERS, PARTIES
+from sojourn.faces.http.rights import TAKES_AWAY
 
 _ACTIONS: Final[Mapping[Action, str]] = {
     Action.OPEN: "may this session be opened, as its charter admits it?",
@@ -57,7 +58,7 @@ def _parts() -> Iterator[str]:
     for kind, members in MEMBERS.items():
         for name, (of, meaning) in members.items():
             yield f"| `{kind}` | `{name}` | `{of}` | {meaning} |"
-    yield _REST
+    yield _REST.format(takes_away=", ".join(f"`{verb}`" for verb in sorted(TAKES_AWAY)))
     for rule_name, meaning in _RULES.items():
         yield f"| `{rule_name}` | {meaning} | {', '.join(lint.CITES[rule_name])} |"
     yield ""
@@ -101,7 +102,8 @@ _REST: Final = """
 ## Operators
 
 `context.verb` is the name of the operation as in [the OpenAPI document](openapi.json) (`operationId`), such as `apply_charter`, `list_sessions` or `kill`.
-`kill`, `suspend`, `narrow`, `drain_target`, `remove_target` and `remove_client` only take away: they are refused only where a policy forbids them without an error.
+Some only take away: {takes_away}.
+They are refused only where a policy forbids them without an error.
 
 ## Bounds
 

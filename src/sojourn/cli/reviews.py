@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from cyclopts import App
-
 from sojourn.cli.calling import caller_of, guarded, name_in_path
 from sojourn.cli.exits import Exit
-from sojourn.cli.manage import AsJson, Profile
+from sojourn.cli.manage import AsJson, Profile, app
 from sojourn.cli.output import show_json, show_table
 from sojourn.client.jsonfacts import members
 
-
-def add_to(app: App) -> None:
-    """Put both commands beside the others of `session`."""
-    app.command(review)
-    app.command(reviews)
+__all__ = ["app", "review", "reviews"]  # the group of `session`, with two more commands
 
 
+@app.command
 def review(session: str, /, *, note: str, profile: Profile = None, as_json: AsJson = False) -> int:
     """Record that you looked at a break-glass session after its end, and what you found."""
 
@@ -32,6 +27,7 @@ def review(session: str, /, *, note: str, profile: Profile = None, as_json: AsJs
     return guarded(work, as_json=as_json)
 
 
+@app.command
 def reviews(*, owed: bool = False, profile: Profile = None, as_json: AsJson = False) -> int:
     """List the reviews of break-glass sessions; `--owed`: only those that nobody did yet."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from sojourn.cli import charters, clients, evidence, manage, policies, reviews, serve, targets
+from sojourn.cli import charters, clients, evidence, policies, reviews, serve, targets
 from sojourn.cli.discover import discover
 from sojourn.cli.doctor import doctor
 from sojourn.cli.exits import Exit
@@ -22,8 +22,7 @@ def build() -> App:
         help="Access for machines that is bound to one task and provably ends with it.",
         version=installed_version(),
     )
-    reviews.add_to(manage.app)
-    for group in (manage.app, targets.app, charters.app, policies.app, clients.app):
+    for group in (reviews.app, targets.app, charters.app, policies.app, clients.app):
         app.command(group)
     app.command(discover)
     for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):

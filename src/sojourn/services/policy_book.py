@@ -108,6 +108,15 @@ class PolicyBook:
         policies = await self.current()
         return require(self.judge(policies, questions.delegating(parent, now, grants)), Action.DELEGATE)
 
+    async def require_approve(self, session: Session, operator: Client, now: datetime) -> Verdict:
+        """What decided that `operator` may say yes to `session`.
+
+        Raises:
+            Refused: code `policy_refused` or `policy_error`.
+        """
+        policies = await self.current()
+        return require(self.judge(policies, questions.approving(session, now, operator)), Action.APPROVE)
+
     async def require_operate(
         self,
         operator: Client,

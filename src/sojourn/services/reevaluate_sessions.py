@@ -36,7 +36,8 @@ CALENDARS_EVERY_S: Final = 30.0
 """How late a change of a calendar reaches sessions that live already."""
 
 _BATCH: Final = 500
-_LIVING: Final = frozenset({State.APPROVED, State.ACTIVE, State.SUSPENDED})
+_AFTER_FAILURE_S: Final = 5.0
+_LIVING: Final = frozenset({State.REQUESTED, State.APPROVED, State.ACTIVE, State.SUSPENDED})
 
 
 class ReevaluateSessions:
@@ -64,6 +65,7 @@ class ReevaluateSessions:
         self._suspend = suspend
         self._seen: Rules | None = None
         self._calendars_at: float | None = None
+        self._not_before = 0.0  # monotonic: after a failure the next pass waits
 
     async def run_once(self) -> int:
         """How many sessions were narrowed, suspended or ended.
@@ -71,23 +73,33 @@ class ReevaluateSessions:
         Raises:
             Unavailable: the store could not answer; nothing counts as seen.
         """
+        now = self._clock.monotonic()
+        if now < self._not_before:
+            return 0
         rules = await self._store.rules()
         changed = rules != self._seen
         if changed:
             await self._book.current()
-        now = self._clock.monotonic()
         due = self._calendars_at is None or now - self._calendars_at >= CALENDARS_EVERY_S
         if not changed and not due:
             return 0
-        newest = {charter.name: charter for charter in await self._store.charters()}
+        charters = await self._store.charters()
+        newest: dict[str, Charter] = {}
+        for charter in sorted(charters, key=lambda one: one.number):
+            newest[charter.name] = charter
+        opened = {charter.label: charter for charter in charters}
         if not changed and not any(charter.window for charter in newest.values()):
             return 0
-        moved, failed = await self._pass(newest, only_windows=not changed)
-        if not failed:
+        moved, failed = await self._pass(newest, opened, only_windows=not changed)
+        if failed:
+            self._not_before = now + _AFTER_FAILURE_S
+        else:
             self._seen, self._calendars_at = rules, now
         return moved
 
-    async def _pass(self, newest: Mapping[str, Charter], *, only_windows: bool) -> tuple[int, int]:
+    async def _pass(
+        self, newest: Mapping[str, Charter], opened: Mapping[str, Charter], *, only_windows: bool
+    ) -> tuple[int, int]:
         moved = failed = 0
         after: SessionId | None = None
         targets = {target.name: target for target in await self._store.targets()}
@@ -98,7 +110,8 @@ class ReevaluateSessions:
                 if charter is None or (only_windows and charter.window is None):
                     continue
                 try:
-                    moved += await self._judge(session, charter, targets)
+                    now_and_then = _Offers(charter, opened.get(session.charter, charter), targets)
+                    moved += await self._judge(session, now_and_then)
                 except SojournError as error:
                     failed += 1
                     log.warning("session %s was not held to the rules yet: %s", session.id, error.code)
@@ -106,8 +119,8 @@ class ReevaluateSessions:
                 return moved, failed
             after = page[-1].id
 
-    async def _judge(self, session: Session, charter: Charter, targets: Mapping[str, Target]) -> int:
-        now = self._clock.now()
+    async def _judge(self, session: Session, offers: _Offers) -> int:
+        now, charter = self._clock.now(), offers.now
         if not may_open(charter, session.client_name, observed(session)):
             return await self._over(session, f"charter {charter.label} names the client no more")
         verdict = await self._keep.verdict(session)
@@ -119,7 +132,7 @@ class ReevaluateSessions:
         shut = await self._shut(session, charter, now)
         if shut is not None:
             return shut
-        return await self._shrink(session, charter, targets, now=now)
+        return await self._shrink(session, offers, now=now)
 
     async def _shut(self, session: Session, charter: Charter, now: datetime) -> int | None:
         """What a change window that is closed now does; None if it is open, or cannot be read."""
@@ -139,20 +152,20 @@ class ReevaluateSessions:
         await self._narrow(session.id, closes=bound.closes)
         return 1
 
-    async def _shrink(
-        self, session: Session, charter: Charter, targets: Mapping[str, Target], *, now: datetime
-    ) -> int:
-        closes = session.requested_at + charter.longest
+    async def _shrink(self, session: Session, offers: _Offers, *, now: datetime) -> int:
+        charter = offers.now
+        closes = session.window.opens + charter.longest
         if closes <= now:
             return await self._over(session, f"charter {charter.label} allows {charter.longest} at most")
-        offered = {grant.name: grant for grant in charter.grants.each()}
-        drop = {g.name for g in session.grants.each() if not _offered(g, offered.get(g.name), targets)}
-        actions = self._refused_actions(session, offered, drop, now=now)
+        drop = {grant.name for grant in session.grants.each() if not offers.still(grant)}
+        actions = self._refused_actions(session, offers.named, drop, now=now)
         if drop >= session.grants.names() and drop:
             return await self._over(session, f"charter {charter.label} offers none of its grants")
         shorter = closes if closes < session.window.closes else None
         if not (drop or actions or shorter):
             return 0
+        if session.state is State.REQUESTED:  # what was shown to its approvers is not what would be given
+            return await self._over(session, f"charter {charter.label} allows less than was asked for")
         await self._narrow(session.id, tuple(sorted(drop)), tuple(sorted(actions)), shorter)
         return 1
 
@@ -188,11 +201,24 @@ def observed(session: Session) -> dict[str, str]:
     return {name: value for name, value in session.context.items() if ATTESTED in name}
 
 
-def _offered(held: Grant, offered: Grant | None, targets: Mapping[str, Target]) -> bool:
-    if isinstance(held, AudienceGrant):
-        return isinstance(offered, AudienceGrant) and offered.audience == held.audience
-    if not isinstance(offered, TargetGrant):
-        return False
-    target = targets.get(held.target)
-    same = (offered.target, offered.template) == (held.target, held.template)
-    return same and target is not None and target.revocation_class <= (offered.at_least or "D")
+class _Offers:
+    """What a session's charter offers now, and what it offered when the session was opened."""
+
+    def __init__(self, now: Charter, then: Charter, targets: Mapping[str, Target]) -> None:
+        self.now = now
+        self.named = {grant.name: grant for grant in now.grants.each()}
+        self._then = {grant.name: grant for grant in then.grants.each()}
+        self._targets = targets
+
+    def still(self, held: Grant) -> bool:
+        """Whether a grant may be kept: it is offered as it is held, or as it was offered then."""
+        offered, before = self.named.get(held.name), self._then.get(held.name)
+        if isinstance(held, AudienceGrant):
+            return isinstance(offered, AudienceGrant) and offered.audience == held.audience
+        if not isinstance(offered, TargetGrant) or offered.target != held.target:
+            return False
+        # A session may hold less than the template that it was opened with.
+        templates = {held.template, before.template if isinstance(before, TargetGrant) else held.template}
+        target = self._targets.get(held.target)
+        known = target is not None and target.revocation_class <= (offered.at_least or "D")
+        return known and offered.template in templates

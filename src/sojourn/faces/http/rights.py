@@ -14,7 +14,20 @@ from sojourn.core.client import Client
 from sojourn.core.ids import SessionId
 from sojourn.faces.http.desk import desk_of
 
-TAKES_AWAY: Final = frozenset({"kill", "suspend", "narrow", "drain_target", "remove_target", "remove_client"})
+TAKES_AWAY: Final = frozenset(
+    {
+        "kill",
+        "suspend",
+        "narrow",
+        "drain_target",
+        "remove_target",
+        "remove_client",
+        "order_kill",
+        "offboard_owner",
+        "revoke_key",
+        "withdraw_approval",
+    }
+)
 """Operations that can only remove access."""
 
 
