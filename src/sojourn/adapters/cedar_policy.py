@@ -8,6 +8,7 @@ Cedar, so a `forbid` that errs would not forbid: here any error is a refusal.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -106,6 +107,7 @@ class CedarPolicies:
         self._schema = schema
         self._slices: dict[Hashable, Slice] = {}
         self._verdicts: dict[Hashable, Verdict] = {}
+        self._parties: dict[Hashable, cedarpy.Entities] = {}
 
     @property
     def number(self) -> int:
@@ -178,9 +180,8 @@ class CedarPolicies:
             "resource": _uid(question.about),
             "context": _plain(question.facts),
         }
-        entities = [_entity(question.who), _entity(question.about)]
         try:
-            answer = cedarpy.is_authorized(request, cut.policies, entities, self._schema)
+            answer = cedarpy.is_authorized(request, cut.policies, self._entities(question), self._schema)
         except (ValueError, TypeError, OverflowError, RecursionError, UnicodeError) as error:
             return Verdict(False, self._number, errors=(str(error)[:300],))
         found = answer.diagnostics
@@ -189,6 +190,15 @@ class CedarPolicies:
             errors = tuple(str(one)[:300] for one in found.errors) or ("no decision",)
             return Verdict(False, self._number, names, errors)
         return self._with_fate(Verdict(answer.allowed, self._number, names))
+
+    def _entities(self, question: Question) -> cedarpy.Entities:
+        key = (_place(question)[1:], _members(question))
+        known = self._parties.get(key)
+        if known is None:
+            _bound(self._parties)
+            text = json.dumps([_entity(question.who), _entity(question.about)])
+            known = self._parties[key] = cedarpy.Entities.from_json_str(text)
+        return known
 
     def _with_fate(self, verdict: Verdict) -> Verdict:
         """The verdict, saying whether all that forbade ask for suspension."""
@@ -262,9 +272,9 @@ def _set_of(templates: tuple[pst.Template, ...]) -> cedarpy.PolicySet:
     return cedarpy.PolicySet.from_pst(tree)
 
 
-def _place(question: Question) -> Hashable:
+def _place(question: Question) -> tuple[str, ...]:
     who, about = question.who, question.about
-    return (question.action, who.kind, who.name, about.kind, about.name)
+    return (question.action.value, who.kind, who.name, about.kind, about.name)
 
 
 def _members(question: Question) -> Hashable:
