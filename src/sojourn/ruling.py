@@ -45,7 +45,7 @@ class Ruling:
         self.keep = KeepAllowed(self.book, clock, end=end, suspend=suspend)
         self.opening = OpeningRules(self.book, self.windows)
         self.apply = ApplyPolicy(store, clock, entropy, engine)
-        self.explain = ExplainPolicy(self.book, clock)
+        self.explain = ExplainPolicy(store, self.book, clock)
         self.review = ReviewSession(store, clock)
         self.reevaluate = ReevaluateSessions(
             store,

@@ -25,6 +25,6 @@ class Ruling:
         engine = CedarEngine()
         book = PolicyBook(self.store, self.clock, engine)
         self.apply = ApplyPolicy(self.store, self.clock, SystemEntropy(), engine)
-        self.explain = ExplainPolicy(book, self.clock)
+        self.explain = ExplainPolicy(self.store, book, self.clock)
         self.operate = book.require_operate
         self.review = ReviewSession(self.store, self.clock)

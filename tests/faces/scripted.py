@@ -113,6 +113,9 @@ class MemoryStore:
     async def reviews(self, *, owed: bool, limit: int) -> Sequence[object]:
         return []
 
+    async def session_journal(self, session: SessionId) -> Sequence[object]:
+        return []
+
     async def rules(self) -> Rules:
         return Rules(len(self.policy_rows), len(self.charter_rows))
 

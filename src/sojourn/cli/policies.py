@@ -121,7 +121,7 @@ def explain(
             return Exit.OK
         for name, value in about.items():
             if value is not None:
-                print(f"{name}: {printable(value)}")
+                print(f"{name}: {printable(_said(value))}")
         for answer in answers:
             print("\n".join(_told(answer)))
         return Exit.OK
@@ -147,6 +147,13 @@ def _answers(what: str, policies: Path | None, profile: str | None) -> tuple[Seq
 
     loaded = files.load(files.text_of(files.sort_out([policies]).policies))
     return [explained(loaded, question)], {}
+
+
+def _said(value: object) -> object:
+    """An object or a list in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(one)}" for name, one in value.items() if one is not None)
+    return " ".join(str(_said(one)) for one in value) if isinstance(value, list) else value
 
 
 def _told(answer: Json) -> list[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from sojourn.core.policy import Question, Verdict
+from sojourn.core.record import FactKind
 from sojourn.core.session import Session
 from sojourn.core.window import show
 from sojourn.ports.clock import Clock
 from sojourn.ports.policy_engine import Policies
+from sojourn.ports.store import Store
 from sojourn.services import _questions as questions
 from sojourn.services.policy_book import PolicyBook
 
@@ -16,7 +20,8 @@ Json = dict[str, object]
 class ExplainPolicy:
     """Asks the policies in force, and says what they looked at."""
 
-    def __init__(self, book: PolicyBook, clock: Clock) -> None:
+    def __init__(self, store: Store, book: PolicyBook, clock: Clock) -> None:
+        self._store = store
         self._book = book
         self._clock = clock
 
@@ -33,9 +38,19 @@ class ExplainPolicy:
             "charter": session.charter,
             "closes": show(session.window.closes),
             "pauses_at": show(session.pauses_at) if session.pauses_at else None,
+            "approved": await self._approved(session),
             "cause": cause and {"reason": cause.reason, "source": cause.source, "detail": cause.detail},
             "answers": [explained(policies, one) for one in asked],
         }
+
+    async def _approved(self, session: Session) -> Json | None:
+        """Who said yes, under which policies and calendars, as the journal has it."""
+        for entry in await self._store.session_journal(session.id):
+            leaf = json.loads(entry.leaf)
+            if leaf.get("kind") == FactKind.SESSION_APPROVED:
+                body = leaf.get("body", {})
+                return {name: body.get(name) for name in ("by", "policy", "policies", "calendars")}
+        return None
 
     async def question(self, question: Question) -> Json:
         """The answer to one question."""

@@ -39,6 +39,15 @@ class ExplanationView(Answer):
     why: str
 
 
+class ApprovedView(Answer):
+    """Who said yes, under which policy set, by which policies, and by which calendars."""
+
+    by: str | None
+    policy: int | None
+    policies: list[str] | None
+    calendars: list[dict[str, str]] | None
+
+
 class SessionExplanationView(Answer):
     """Why a session goes on and what it may use, or why it does not."""
 
@@ -47,6 +56,7 @@ class SessionExplanationView(Answer):
     charter: str
     closes: str
     pauses_at: str | None
+    approved: ApprovedView | None
     cause: CauseView | None
     answers: list[ExplanationView]
 
