@@ -13,6 +13,7 @@ ATTESTORS: Final[Mapping[str, str]] = {
 }
 
 PROVIDERS: Final[Mapping[str, str]] = {
+    "http_key": "sojourn.providers.http_key:HttpKey",
     "mysql": "sojourn.providers.mysql:MySQL",
     "generic_http": "sojourn.providers.generic_http:GenericHttp",
     "github_app": "sojourn.providers.github_app:GitHubApp",
