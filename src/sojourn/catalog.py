@@ -14,6 +14,7 @@ ATTESTORS: Final[Mapping[str, str]] = {
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "mysql": "sojourn.providers.mysql:MySQL",
+    "aws_sts": "sojourn.providers.aws_sts:AwsSts",
     "generic_http": "sojourn.providers.generic_http:GenericHttp",
     "github_app": "sojourn.providers.github_app:GitHubApp",
     "kubernetes_token": "sojourn.providers.kubernetes_token:KubernetesToken",
