@@ -19,6 +19,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "github_app": "sojourn.providers.github_app:GitHubApp",
     "kubernetes_token": "sojourn.providers.kubernetes_token:KubernetesToken",
     "openbao": "sojourn.providers.openbao:OpenBao",
+    "ssh": "sojourn.providers.ssh:OpenSsh",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
     "redis": "sojourn.providers.redis:Redis",
 }
