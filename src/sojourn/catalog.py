@@ -19,5 +19,6 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "kubernetes_token": "sojourn.providers.kubernetes_token:KubernetesToken",
     "openbao": "sojourn.providers.openbao:OpenBao",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
+    "rabbitmq": "sojourn.providers.rabbitmq:RabbitMQ",
     "redis": "sojourn.providers.redis:Redis",
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from tests.providers.kits import mysql, redis
+from tests.providers.kits import mysql, rabbitmq, redis
 from tests.providers.kits.kit import Kit
 from tests.rig.mariadb import MariaServer
+from tests.rig.rabbitmq_server import RabbitServer
 from tests.rig.redis_server import RedisServer
 
 
@@ -34,9 +35,17 @@ def _redis() -> tuple[Server, Callable[[], Kit]]:
     return server, lambda: redis.RedisKit(server)
 
 
+def _rabbitmq() -> tuple[Server, Callable[[], Kit]]:
+    server = RabbitServer(*rabbitmq.SETTINGS)
+    server.start()
+    server.set_administrator(rabbitmq.ADMIN_USER, rabbitmq.ADMIN_PASSWORD)
+    return server, lambda: rabbitmq.RabbitKit(server)
+
+
 _START: Final[Mapping[str, Callable[[], tuple[Server, Callable[[], Kit]]]]] = {
     "mysql": _mysql,
     "redis": _redis,
+    "rabbitmq": _rabbitmq,
 }
 KITS: Final = tuple(_START)
 
