@@ -66,6 +66,9 @@ class RabbitKit(Kit):
     name = "rabbitmq"
     template: ClassVar = {"write": ["amq.default"], "read": ["orders*"]}
     issue_word = b"PUT /api/users/"
+    thaw_word = b"PUT /api/users/"
+    fence_seconds = 2.5
+    pooled = False
     destroy_words = (b"/permissions HTTP", b"DELETE /api/permissions", b"DELETE /api/users/")
 
     def __init__(self, server: RabbitServer) -> None:
@@ -78,7 +81,7 @@ class RabbitKit(Kit):
     def secret(self, port: int, password: str = ADMIN_PASSWORD, user: str = ADMIN_USER) -> Secret:
         return Secret(f"http://{user}:{password}@127.0.0.1:{port}")
 
-    def through(self, port: int, *, secret: Secret | None = None, **settings: object) -> Provider:
+    def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
         told = {"client_port": self.server.amqp_port, **settings}
         return RabbitMQ.configured(told, {}, secret or self.secret(port), SystemNow())
 
