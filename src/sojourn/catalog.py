@@ -18,6 +18,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "github_app": "sojourn.providers.github_app:GitHubApp",
     "kubernetes_token": "sojourn.providers.kubernetes_token:KubernetesToken",
     "openbao": "sojourn.providers.openbao:OpenBao",
+    "nats": "sojourn.providers.nats:NATS",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
     "rabbitmq": "sojourn.providers.rabbitmq:RabbitMQ",
     "redis": "sojourn.providers.redis:Redis",

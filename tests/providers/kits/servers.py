@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from tests.providers.kits import mysql, rabbitmq, redis
+from tests.providers.kits import mysql, nats, rabbitmq, redis
 from tests.providers.kits.kit import Kit
 from tests.rig.mariadb import MariaServer
+from tests.rig.nats_server import NatsServer
 from tests.rig.rabbitmq_server import RabbitServer
 from tests.rig.redis_server import RedisServer
 
@@ -42,10 +43,17 @@ def _rabbitmq() -> tuple[Server, Callable[[], Kit]]:
     return server, lambda: rabbitmq.RabbitKit(server)
 
 
+def _nats() -> tuple[Server, Callable[[], Kit]]:
+    server = NatsServer()
+    server.start()
+    return server, lambda: nats.NatsKit(server)
+
+
 _START: Final[Mapping[str, Callable[[], tuple[Server, Callable[[], Kit]]]]] = {
     "mysql": _mysql,
     "redis": _redis,
     "rabbitmq": _rabbitmq,
+    "nats": _nats,
 }
 KITS: Final = tuple(_START)
 
