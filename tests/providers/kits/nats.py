@@ -19,7 +19,7 @@ from sojourn.providers.nats import NATS
 from sojourn.providers.nats.account import entries
 from sojourn.providers.nats.config import Config, configured
 from sojourn.providers.nats.nkeys import USER, Key, new_key, read_claims, read_credentials
-from sojourn.providers.nats.wire import FAILURES, as_system_user, logged_in
+from sojourn.providers.nats.wire import FAILURES, alone, as_system_user, logged_in
 from tests.providers.kits.kit import Kit, SystemNow, user_of, working
 from tests.rig.nats_server import NatsServer
 
@@ -86,8 +86,8 @@ class NatsKit(Kit):
                 try:
                     async with self.log_in(issued) as client:
                         while client.is_connected:
-                            await client.publish(subject, b"")
-                            await client.flush(1)
+                            await alone(client.publish(subject, b""))
+                            await alone(client.flush(1))
                             await asyncio.sleep(every)
                 except FAILURES.kinds:
                     await asyncio.sleep(every / 4)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import nats
 import nats.errors
@@ -27,6 +27,8 @@ CONNECT_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 3.0
 PAGE: Final = 256  # connections in one answer, which has to fit into one message
 WRITER: Final = "sojourn-writer:"
+
+T = TypeVar("T")
 
 
 class ServerError(Exception):
@@ -112,18 +114,11 @@ class Connection:
     async def _request(self, subject: str, body: bytes) -> bytes:
         if self.is_closed():
             raise ServerError("target_unreachable", "the connection is closed")
-        asked = asyncio.ensure_future(self._client.request(subject, body, timeout=ANSWER_SECONDS))
-        over = asyncio.ensure_future(self._closed.wait())
+        question = self._client.request(subject, body, timeout=ANSWER_SECONDS)
         try:
-            await asyncio.wait({asked, over}, return_when=asyncio.FIRST_COMPLETED)
-            if not asked.done():
-                raise ServerError("target_unreachable", "the connection was closed")
-            return bytes(asked.result().data)
+            return bytes((await alone(question, unless=self._closed)).data)
         except nats.errors.NoRespondersError as error:
             raise ServerError("missing_privilege", f"nobody answers `{subject[:60]}`") from error
-        finally:
-            asked.cancel()
-            over.cancel()
 
 
 @asynccontextmanager
@@ -171,21 +166,46 @@ async def logged_in(
             closed.set()
 
     try:
-        await client.connect(
-            servers=[f"nats://{address.host}:{address.port}"],
-            name=name,
-            user_jwt_cb=lambda: bytearray(token.encode()),
-            signature_cb=lambda nonce: base64.b64encode(key.private.sign(nonce.encode())),
-            allow_reconnect=False,
-            connect_timeout=int(CONNECT_SECONDS),
-            error_cb=_ignore,
-            disconnected_cb=over,
-            closed_cb=over,
-            tls=address.context(),
+        await alone(
+            client.connect(
+                servers=[f"nats://{address.host}:{address.port}"],
+                name=name,
+                user_jwt_cb=lambda: bytearray(token.encode()),
+                signature_cb=lambda nonce: base64.b64encode(key.private.sign(nonce.encode())),
+                allow_reconnect=False,
+                connect_timeout=int(CONNECT_SECONDS),
+                error_cb=_ignore,
+                disconnected_cb=over,
+                closed_cb=over,
+                tls=address.context(),
+            )
         )
         yield client
     finally:
-        await client.close()
+        await alone(client.close())
+
+
+async def alone(work: Coroutine[Any, Any, T], *, unless: asyncio.Event | None = None) -> T:
+    """Run `work` of the driver in a task of its own, and stop waiting when `unless` is set.
+
+    The driver swallows the cancellation of whoever waits for it to write; ours must not be lost.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(_look_at)  # also when nobody waits for it any more
+    over = asyncio.ensure_future(unless.wait() if unless else asyncio.Event().wait())
+    try:
+        await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ServerError("target_unreachable", "the connection was closed")
+        return task.result()
+    finally:
+        task.cancel()
+        over.cancel()
+
+
+def _look_at(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def _ignore(_: Exception) -> None:
