@@ -90,9 +90,11 @@ async def working(work: Callable[[], Awaitable[None]], tasks: int) -> AsyncItera
     try:
         yield
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        # A login that succeeds as it is cancelled loses the cancellation (`asyncio.wait_for`).
+        while left := [task for task in running if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.1)
 
 
 def user_of(issued: Issued) -> str:
