@@ -105,16 +105,16 @@ async def _kill(kit: Kit) -> Kill:
 
 def table(rows: Sequence[Measured]) -> str:
     """The rows, for people."""
-    lines = [
-        f"{'provider':<12}{'declared':>9}{'measured':>9}{'kills':>7}{'p50 ms':>8}{'p99 ms':>8}{'survivors':>11}"
-    ]
+    lines = [_line("provider", "declared", "measured", "kills", "p50 ms", "p99 ms", "survivors")]
     for row in rows:
-        p50, p99 = (1000 * row.quantile(part).total_seconds() for part in (0.5, 0.99))
-        lines.append(
-            f"{row.provider:<12}{row.declared:>9}{row.revocation_class:>9}{len(row.kills):>7}"
-            f"{p50:>8.0f}{p99:>8.0f}{row.survivors:>11}"
-        )
+        p50, p99 = (f"{1000 * row.quantile(part).total_seconds():.0f}" for part in (0.5, 0.99))
+        kills, left = str(len(row.kills)), str(row.survivors)
+        lines.append(_line(row.provider, row.declared, row.revocation_class, kills, p50, p99, left))
     return "\n".join(lines)
+
+
+def _line(name: str, *cells: str) -> str:
+    return f"{name:<12}" + "".join(f"{cell:>11}" for cell in cells)
 
 
 async def _measure_all(servers: Servers, names: Sequence[str], kills: int) -> list[Measured]:
