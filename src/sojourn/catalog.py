@@ -21,6 +21,8 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "kubernetes_token": "sojourn.providers.kubernetes_token:KubernetesToken",
     "openbao": "sojourn.providers.openbao:OpenBao",
     "ssh": "sojourn.providers.ssh:OpenSsh",
+    "nats": "sojourn.providers.nats:NATS",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
+    "rabbitmq": "sojourn.providers.rabbitmq:RabbitMQ",
     "redis": "sojourn.providers.redis:Redis",
 }
