@@ -1,8 +1,8 @@
 # Every target is one script, so that nobody needs make to work here.
-.PHONY: setup test run check lint docs bench sweep nightly clean
+.PHONY: setup test run check lint docs bench conformance sweep nightly clean
 .DEFAULT_GOAL := help
 help:
-	@echo "make setup | test | run [ONCE=1] | check | lint | docs | bench | sweep | nightly | clean"
+	@echo "make setup | test | run [ONCE=1] | check | lint | docs | bench | conformance | sweep | nightly | clean"
 setup:
 	@scripts/setup
 test:
@@ -17,6 +17,8 @@ docs:
 	@scripts/docs
 bench:
 	@scripts/bench
+conformance:
+	@scripts/conformance
 sweep:
 	@scripts/sweep
 nightly:

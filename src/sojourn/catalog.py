@@ -13,11 +13,16 @@ ATTESTORS: Final[Mapping[str, str]] = {
 }
 
 PROVIDERS: Final[Mapping[str, str]] = {
+    "http_key": "sojourn.providers.http_key:HttpKey",
     "mysql": "sojourn.providers.mysql:MySQL",
+    "aws_sts": "sojourn.providers.aws_sts:AwsSts",
     "generic_http": "sojourn.providers.generic_http:GenericHttp",
     "github_app": "sojourn.providers.github_app:GitHubApp",
     "kubernetes_token": "sojourn.providers.kubernetes_token:KubernetesToken",
     "openbao": "sojourn.providers.openbao:OpenBao",
+    "ssh": "sojourn.providers.ssh:OpenSsh",
+    "nats": "sojourn.providers.nats:NATS",
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
+    "rabbitmq": "sojourn.providers.rabbitmq:RabbitMQ",
     "redis": "sojourn.providers.redis:Redis",
 }

@@ -58,6 +58,7 @@ from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
 from sojourn.services.find_standing_access import FindStandingAccess
+from sojourn.services.forward_request import ForwardRequest
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.open_session import OpenSession
@@ -217,7 +218,7 @@ class Deployment:
 
     def _verbs(self) -> Verbs:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
-        providers, end = self._providers, self._end
+        providers, end, sealer = self._providers, self._end, self._keys.sealer
         mint = self._mint()
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         return Verbs(
@@ -249,12 +250,11 @@ class Deployment:
             explain=self._rules.explain,
             operate=self._rules.book.require_operate,
             review_session=self._rules.review,
-            add_target=AddTarget(store, clock, entropy, self._keys.sealer, make=providers.make),
+            add_target=AddTarget(store, clock, entropy, sealer, make=providers.make),
             preflight_target=PreflightTarget(store, clock, providers, settings),
+            forward=ForwardRequest(store, clock, self.bell, providers),
             find_standing=FindStandingAccess(store, providers, settings),
-            replace_credential=ReplaceCredential(
-                store, clock, self._keys.sealer, settings, make=providers.make
-            ),
+            replace_credential=ReplaceCredential(store, clock, sealer, settings, make=providers.make),
             drain_target=DrainTarget(store, clock),
             remove_target=RemoveTarget(store, clock),
             reconcile_target=ReconcileTarget(store, providers, settings),

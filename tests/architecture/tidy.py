@@ -38,6 +38,7 @@ _CLOCKS: Final = (
     "src/sojourn/guard/clock.py",
     "src/sojourn/client/clock.py",
     "src/sojourn/cli/",
+    "src/sojourn/providers/ssh/on_host.py",  # runs on the target's host: its clock is the target's
 )
 _WALL: Final = {
     "time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today",

@@ -157,6 +157,7 @@ class Reconciliation:
     due: tuple[str, ...] = ()
     waiting: bool = False
     destroyed: tuple[Removed, ...] = ()
+    listed: bool = True
 
 
 @dataclass(frozen=True)

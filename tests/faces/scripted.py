@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
@@ -27,7 +28,7 @@ from sojourn.core.window import to_micros
 from sojourn.faces.http.doors import OpenRequest
 from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
-from sojourn.ports.provider import Check
+from sojourn.ports.provider import Check, Incoming, Outgoing
 from sojourn.ports.store import FeedPage, Head, Mark, Rules, SessionFilter, Store
 from tests.faces.samples import (
     ISSUER,
@@ -320,6 +321,16 @@ class Script:
 
     async def drain_target(self, name: str) -> Target:
         return self._target(name)
+
+    @asynccontextmanager
+    async def forward(self, session: SessionId, grant: str, request: Outgoing) -> AsyncIterator[Incoming]:
+        self._called("forward")
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield f"{request.method} {request.path}?{request.query} ".encode()
+            yield request.body
+
+        yield Incoming(200, [("content-type", "text/plain"), ("x-far", "1")], pieces())
 
     async def find_standing(self, name: str) -> Sequence[Standing]:
         self._target(name)

@@ -37,7 +37,7 @@ def _fitting(path: str, method: str) -> Caller:
     """Who may call it, as far as a signature goes."""
     if path == "/v1/feed":
         return WORLD.guard
-    if path.endswith(BY_KEY) or (path, method) == ("/v1/sessions", "POST"):
+    if path.endswith(BY_KEY) or path.startswith("/egress") or (path, method) == ("/v1/sessions", "POST"):
         return WORLD.workload_with_key()
     return WORLD.operator
 

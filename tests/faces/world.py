@@ -124,6 +124,7 @@ class World:
             add_target=s.add_target,
             preflight_target=s.preflight_target,
             find_standing=s.find_standing,
+            forward=s.forward,
             replace_credential=s.replace_credential,
             drain_target=s.drain_target,
             remove_target=s.remove_target,

@@ -1,6 +1,7 @@
-"""A TCP proxy for PostgreSQL's protocol that holds, drops, rewrites and cuts single messages.
+"""A TCP proxy that holds, drops, rewrites and cuts single messages between a client and a server.
 
-Knows frames, not meaning. What was held is delivered even when the client has hung up by
+Knows frames, not meaning: those of PostgreSQL's protocol, or, with `frames=False`, what a
+client wrote at once. What was held is delivered even when the client has hung up by
 then: so behaves a network. TLS is not spoken, so clients connect in the clear.
 """
 
@@ -43,8 +44,9 @@ class _Link:
 class Proxy:
     """Listens on a loopback port and passes on to `port`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, frames: bool = True) -> None:
         self._target = port
+        self._frames = frames
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -54,6 +56,10 @@ class Proxy:
         self.stalled = False  # nothing passes, either way, and nothing is closed
         self.errors: list[bytes] = []  # error messages of the server, answered or swallowed
         self.delivered = 0  # held messages that reached the server
+        self.let_go = 0  # held messages that were passed on, whether or not anybody took them
+        self.cut_at: int | None = None  # the client's message at which its connection ends
+        self.cut_arrives = False  # whether that message still reaches the server
+        self.seen = 0  # messages of clients
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -100,14 +106,20 @@ class Proxy:
     async def _to_server(self, link: _Link, reader: asyncio.StreamReader) -> None:
         started = False
         while True:
-            frame = await _frame(reader, typed=started)
+            frame = await self._read(reader, typed=started)
             started = True
+            self.seen += 1
             rule = self._rule_for(frame)
+            if self.seen == self.cut_at:
+                if not self.cut_arrives:
+                    raise ConnectionResetError
+                link.silent = link.cut_after = True
             if rule is not None:
                 if rule.drop:
                     continue
                 await asyncio.sleep(rule.hold_seconds)
                 link.silent, link.cut_after = rule.drop_reply, rule.cut_after
+                self.let_go += bool(rule.hold_seconds)
             await self._pass()
             link.server.write(frame)
             await link.server.drain()
@@ -117,18 +129,26 @@ class Proxy:
     async def _to_client(self, link: _Link, reader: asyncio.StreamReader) -> None:
         try:
             while True:
-                frame = await _frame(reader, typed=True)
-                if frame[:1] == b"E":
+                frame = await self._read(reader, typed=True)
+                if self._frames and frame[:1] == b"E":
                     self.errors.append(frame)
                 await self._pass()
                 if link.silent:
-                    if frame[:1] in (b"Z", b"T", b"n") and link.cut_after:
+                    if link.cut_after and (not self._frames or frame[:1] in (b"Z", b"T", b"n")):
                         link.client.transport.abort()
                     continue
                 link.client.write(self.rewrite(frame) if self.rewrite else frame)
                 await link.client.drain()
         except (OSError, asyncio.IncompleteReadError):
             link.client.transport.abort()
+
+    async def _read(self, reader: asyncio.StreamReader, *, typed: bool) -> bytes:
+        if self._frames:
+            return await _frame(reader, typed=typed)
+        chunk = await reader.read(1 << 16)
+        if not chunk:
+            raise ConnectionResetError
+        return chunk
 
     async def _pass(self) -> None:
         while self.stalled:

@@ -6,7 +6,6 @@ The folder is 0700 and goes when the command goes. No secret is in the environme
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from sojourn.cli.connection_files import connection_files, connection_paths
 from sojourn.client.views import CredentialView
 
 _POSTGRES: Final = ("postgres", "postgresql")
@@ -42,13 +42,14 @@ class Workspace:
         postgres = [c for c in credentials if c.provider in _POSTGRES]
         self._put("pgpass", "".join(_pgpass_line(c) for c in postgres))
         self._put("pg_service.conf", "".join(self._service(c) for c in postgres))
-        for other in (c for c in credentials if c.provider not in _POSTGRES):
-            content = {**other.connection, "secret": other.secret.reveal()}
-            self._put(f"{_file_name(other.grant)}.json", json.dumps(content))
+        others = [c for c in credentials if c.provider not in _POSTGRES]
+        for name, content in connection_files(others).items():
+            self._put(name, content)
 
     def environment(self, credentials: Sequence[CredentialView], *, secrets: bool) -> dict[str, str]:
         """What the command's environment gets: paths, and with `secrets` the first credential."""
         added = {"SOJOURN_DIR": str(self.folder), "SOJOURN_SOCKET": str(self.socket)}
+        added |= connection_paths(self.folder, credentials)
         first = next((c for c in credentials if c.provider in _POSTGRES), None)
         if first is None:
             return added
@@ -92,7 +93,3 @@ def _pgpass_line(credential: CredentialView) -> str:
     escaped = [f if f == "*" else f.replace("\\", "\\\\").replace(":", "\\:") for f in fields]
     secret = credential.secret.reveal().replace("\\", "\\\\").replace(":", "\\:")
     return ":".join([*escaped, secret]) + "\n"
-
-
-def _file_name(grant: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in grant)

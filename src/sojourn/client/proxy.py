@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 from sojourn.client.caller import prove
 from sojourn.client.clock import EdgeClock
 from sojourn.client.local_api import LOCAL, answer_local
-from sojourn.client.routes import Route, route_for
+from sojourn.client.routes import Route, egress_for, route_for
 from sojourn.client.session import LiveSession
 from sojourn.client.transport import connect
 from sojourn.core.errors import (
@@ -32,6 +32,7 @@ from sojourn.core.errors import (
     Unavailable,
 )
 
+FORWARDED: Final = "http_key"  # the provider whose credentials are used through the control plane
 MOST_AT_ONCE: Final = 64  # connections of one child; each is a thread
 IDLE_S: Final = 60.0
 UPSTREAM_S: Final = 300.0  # silence on a stream that long is taken for a dead peer
@@ -116,8 +117,19 @@ class Proxy:
             self._open.pop(connection, None)
         connection.close()
 
+    def route(self, host: str) -> Route:
+        """Where requests to `host` go: through the control plane, or to the guarded API itself."""
+        live = self.live
+        forwarded = {c.grant: c.connection["base_url"] for c in live.credentials if c.provider == FORWARDED}
+        through = egress_for(host, live.view, forwarded, live.issuer)
+        return through or route_for(host, live.view, self.addresses)
+
     def credentials(self, route: Route, method: str, url: str) -> dict[str, str]:
-        """The headers that prove the session to the audience of `route`."""
+        """The headers that prove the session to the audience of `route`, or to the control plane."""
+        if route.forwarded:
+            if not self.live.live:
+                raise Refused("session_not_live", f"session `{self.live.id}` is not live")
+            return {"DPoP": prove(self.live.key, self._clock, method, url)}
         held = self.live.token_for(route.audience)
         if held is None:
             raise Refused(
@@ -190,7 +202,7 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
             answered = answer_local(self.command, parts.path, proxy.live, proxy.on_resumed)
             self._send_whole(200, dict(answered), "application/json")
             return
-        route = route_for(host, proxy.live.view, proxy.addresses)
+        route = proxy.route(host)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         base = urlsplit(route.base)
         url = f"{base.scheme}://{base.netloc}{base.path.rstrip('/')}{parts.path or '/'}"

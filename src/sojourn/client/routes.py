@@ -14,10 +14,24 @@ from sojourn.core.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An audience and the address at which it is served."""
+    """An audience and the address at which it is served; without an audience, our own egress."""
 
     audience: str
     base: str
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether requests go through the control plane, which adds a key of its own."""
+        return not self.audience
+
+
+def egress_for(host: str, session: SessionView, forwarded: Mapping[str, str], issuer: str) -> Route | None:
+    """The route through the control plane, if `host` names a grant of `forwarded` or the API behind it."""
+    wanted = host.lower()
+    for grant, base_url in forwarded.items():
+        if wanted in (grant.lower(), urlsplit(base_url).netloc.lower()):
+            return Route("", f"{issuer.rstrip('/')}/egress/{session.id}/{grant}")
+    return None
 
 
 def route_for(host: str, session: SessionView, addresses: Mapping[str, str]) -> Route:

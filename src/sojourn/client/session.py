@@ -69,6 +69,11 @@ class LiveSession:
         self._heard(opened)
 
     @property
+    def issuer(self) -> str:
+        """The control plane that this session is of."""
+        return self._profile.issuer
+
+    @property
     def view(self) -> SessionView:
         """The session as last heard of."""
         return self._view

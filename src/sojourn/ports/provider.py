@@ -6,7 +6,8 @@ each of them to it, against the real server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -179,8 +180,8 @@ class Provider(Protocol):
         """
         ...
 
-    async def inventory(self, prefix: str) -> Sequence[Found]:
-        """Every credential in the target whose handle begins with `prefix`."""
+    async def inventory(self, prefix: str) -> Sequence[Found] | None:
+        """Every credential in the target whose handle begins with `prefix`; None if it keeps no list."""
         ...
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
@@ -189,6 +190,42 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give back what the provider holds open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A session's request to an API whose key stays with us; `path` as sent, `query` without `?`."""
+
+    method: str
+    path: str
+    query: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """The API's answer, piece by piece."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    pieces: AsyncIterator[bytes]
+
+
+@runtime_checkable
+class Forwards(Protocol):
+    """A provider that does not hand its credential out: it makes the requests itself."""
+
+    def forward(
+        self, handle: str, template: Mapping[str, object], request: Outgoing
+    ) -> AbstractAsyncContextManager[Incoming]:
+        """Send `request` with the key added, for as long as `handle` is neither frozen nor destroyed.
+
+        Raises:
+            Refused: codes `not_allowed_there`, `ambiguous_path`, `session_ended`.
+            TargetError: the API did not answer, or sent the key back (`secret_echoed`).
+        """
         ...
 
 

@@ -76,8 +76,8 @@ class Canary:
         for _ in range(_LOOKS):
             if seen.presence is Presence.ABSENT:
                 return seen.method
-            if seen.presence is Presence.UNKNOWN and seen.lasting is not None:
-                return f"cannot be asked; ends by itself at {seen.lasting.until:%H:%M:%SZ}"
+            if seen.presence in (Presence.UNKNOWN, Presence.LINGERING) and seen.lasting is not None:
+                return f"{seen.presence} until {seen.lasting.until:%H:%M:%SZ} at the latest, by {seen.method}"
             await asyncio.sleep(_BETWEEN_LOOKS_S)
             seen = await self._provider.observe(ref)
         raise TargetError("canary_alive", f"still {seen.presence} by {seen.method}")

@@ -165,9 +165,9 @@ class GitHubApp:
                     return Observation(Presence.PRESENT, "a use of the token", {"login": 1}, lasting)
         return Observation(Presence.ABSENT, f"{PROBES} refused uses of the token")
 
-    async def inventory(self, prefix: str) -> Sequence[Found]:
-        """Nothing: GitHub does not list installation tokens."""
-        return []
+    async def inventory(self, prefix: str) -> Sequence[Found] | None:
+        """None: GitHub does not list installation tokens."""
+        return None
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Mint a canary by the first template, use it, revoke it, and see it refused."""

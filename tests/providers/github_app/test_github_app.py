@@ -136,6 +136,7 @@ async def test_a_token_that_nobody_holds_is_waited_out(rig: GitHubRig) -> None:
     seen = await rig.provider.observe(Ref(intent.handle, None, intent.expires_at, intent.issue_by))
 
     assert caught.value.sent and len(rig.github.tokens) == 1
+    assert await rig.provider.locate(intent.handle) is None
     assert seen.presence is Presence.UNKNOWN and seen.lasting is not None
     assert seen.lasting.until == intent.issue_by + TOKEN_LIFE
     assert seen.lasting.until.timestamp() >= next(iter(rig.github.tokens.values())).ends_at

@@ -1,5 +1,5 @@
 """The kits of every provider with a real server, by the provider's name."""
 
-from tests.providers.kits.servers import KITS, Servers
+from tests.providers.kits.servers import ALL, KITS, Servers
 
-__all__ = ["KITS", "Servers"]
+__all__ = ["ALL", "KITS", "Servers"]

@@ -33,6 +33,10 @@ class Kit(Rig):
     name: ClassVar[str]
     template: ClassVar[Mapping[str, object]]
     issue_word: ClassVar[bytes]  # in the message that makes a credential
+    thaw_word: ClassVar[bytes]  # in the message that thaws one
+    fence_seconds: ClassVar[float] = 1.0  # the shortest that this kind can keep
+    pooled: ClassVar[bool] = True  # whether `pool_size` can be set
+    removes_at_once: ClassVar[bool] = False  # its last message does more than remove what is barred
     destroy_words: ClassVar[tuple[bytes, ...]]  # in messages of a destroy, in their order
     port: int  # where the admin's calls go
 
@@ -43,7 +47,7 @@ class Kit(Rig):
 
     made: Provider
 
-    def through(self, port: int, *, secret: Secret | None = None, **settings: object) -> Provider:
+    def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
         """A provider that reaches the server over `port`, or with another admin secret."""
         raise NotImplementedError
 
@@ -86,9 +90,11 @@ async def working(work: Callable[[], Awaitable[None]], tasks: int) -> AsyncItera
     try:
         yield
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        # A login that succeeds as it is cancelled loses the cancellation (`asyncio.wait_for`).
+        while left := [task for task in running if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.1)
 
 
 def user_of(issued: Issued) -> str:

@@ -44,6 +44,7 @@ class MySQLKit(Kit):
     name = "mysql"
     template: ClassVar = {"database": "shop", "schemas": {"shop": {"privileges": ["SELECT", "INSERT"]}}}
     issue_word = b"CREATE USER"
+    thaw_word = b"ACCOUNT UNLOCK"
     destroy_words = (b"ACCOUNT LOCK", b"processlist WHERE USER", b"DROP USER")
 
     def __init__(self, server: MariaServer) -> None:
@@ -56,7 +57,7 @@ class MySQLKit(Kit):
     def secret(self, port: int, password: str = ADMIN_PASSWORD) -> Secret:
         return Secret(f"mysql://governor:{password}@127.0.0.1:{port}/")
 
-    def through(self, port: int, *, secret: Secret | None = None, **settings: object) -> Provider:
+    def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
         told = {"client_port": self.port, **settings}
         return MySQL.configured(told, {}, secret or self.secret(port), SystemNow())
 

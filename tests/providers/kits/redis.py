@@ -41,7 +41,9 @@ class RedisKit(Kit):
         "categories": ["stream", "pubsub", "string"],
     }
     issue_word = b"SETUSER"
+    thaw_word = b"SETUSER"
     destroy_words = (b"GETUSER", b"DELUSER", b"SAVE")
+    removes_at_once = True
 
     def __init__(self, server: RedisServer) -> None:
         self.server = server
@@ -53,7 +55,7 @@ class RedisKit(Kit):
     def secret(self, port: int, password: str = ADMIN_PASSWORD) -> Secret:
         return Secret(f"redis://governor:{password}@127.0.0.1:{port}")
 
-    def through(self, port: int, *, secret: Secret | None = None, **settings: object) -> Provider:
+    def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
         told = {"client_port": self.port, **settings}
         return Redis.configured(told, {}, secret or self.secret(port), SystemNow())
 

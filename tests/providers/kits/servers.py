@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from tests.providers.kits import mysql, redis
+from tests.providers.kits import mysql, nats, postgresql, rabbitmq, redis
 from tests.providers.kits.kit import Kit
 from tests.rig.mariadb import MariaServer
+from tests.rig.nats_server import NatsServer
+from tests.rig.postgres import PostgresServer
+from tests.rig.rabbitmq_server import RabbitServer
 from tests.rig.redis_server import RedisServer
 
 
@@ -34,11 +37,35 @@ def _redis() -> tuple[Server, Callable[[], Kit]]:
     return server, lambda: redis.RedisKit(server)
 
 
+def _rabbitmq() -> tuple[Server, Callable[[], Kit]]:
+    server = RabbitServer(*rabbitmq.SETTINGS)
+    server.start()
+    server.set_administrator(rabbitmq.ADMIN_USER, rabbitmq.ADMIN_PASSWORD)
+    return server, lambda: rabbitmq.RabbitKit(server)
+
+
+def _nats() -> tuple[Server, Callable[[], Kit]]:
+    server = NatsServer()
+    server.start()
+    return server, lambda: nats.NatsKit(server)
+
+
+def _postgresql() -> tuple[Server, Callable[[], Kit]]:
+    server = PostgresServer()
+    server.start()
+    postgresql.prepare(server)
+    return server, lambda: postgresql.PostgresKit(server)
+
+
 _START: Final[Mapping[str, Callable[[], tuple[Server, Callable[[], Kit]]]]] = {
+    "postgresql": _postgresql,
     "mysql": _mysql,
     "redis": _redis,
+    "rabbitmq": _rabbitmq,
+    "nats": _nats,
 }
-KITS: Final = tuple(_START)
+ALL: Final = tuple(_START)
+KITS: Final = ALL[1:]  # PostgreSQL has a fault suite of its own, which knows its messages
 
 
 class Servers:

@@ -270,6 +270,7 @@ class ReconciliationView(Answer):
     known: int
     due: list[str]
     waiting: bool
+    listed: bool
     destroyed: list[RemovedView]
 
 

@@ -24,6 +24,7 @@ from sojourn.faces.http import (
     answers,
     charters,
     clients,
+    egress,
     feed,
     journal,
     login,
@@ -41,7 +42,7 @@ from sojourn.faces.http import (
 from sojourn.faces.http.desk import Desk
 from sojourn.faces.http.envelope import SECURITY, Envelope
 from sojourn.faces.http.hot import HotRoute
-from sojourn.faces.http.openapi import document_of, responses_of
+from sojourn.faces.http.openapi import ANY, document_of, responses_of
 from sojourn.faces.http.problems import problem, render
 
 
@@ -73,6 +74,7 @@ class Row:
 
 A, E, L, C, S, CS = Who.ANYBODY, Who.EVIDENCE, Who.LINK, Who.CLIENT, Who.SESSION, Who.EITHER
 TEXT, BYTES, METRICS = "text/plain", "application/octet-stream", "text/plain"
+EGRESS: Final = "/egress/{session_id}/{grant}/{path:path}"
 SES: Final = "/v1/sessions/{session_id}"
 
 ROUTES: Final = (
@@ -126,6 +128,11 @@ ROUTES: Final = (
     Row("POST", "/v1/targets/{name}/reconcile", targets.apply_reconciliation, C, answers.ReconciliationView),
     Row("GET", "/v1/reconcile", reconcile.waiting_sessions, C, answers.WaitingSessionsView),
     Row("POST", "/v1/reconcile", reconcile.release_sessions, C, answers.WaitingSessionsView),
+    Row("GET", EGRESS, egress.forward_get, S, ANY),
+    Row("POST", EGRESS, egress.forward_post, S, ANY),
+    Row("PUT", EGRESS, egress.forward_put, S, ANY),
+    Row("PATCH", EGRESS, egress.forward_patch, S, ANY),
+    Row("DELETE", EGRESS, egress.forward_delete, S, ANY),
     Row("GET", "/log/checkpoint", journal.checkpoint, A, TEXT),
     Row("GET", "/log/tile/{level}/{index:path}", journal.tile, A, BYTES),
     Row("GET", "/healthz", ops.healthy, A, answers.HealthView),

@@ -44,6 +44,7 @@ class Verbs:
     preflight_target: doors.PreflightTarget
     replace_credential: doors.ReplaceCredential
     find_standing: doors.FindStanding
+    forward: doors.Forward
     drain_target: doors.ChangeTarget
     remove_target: doors.ChangeTarget
     reconcile_target: doors.ReconcileTarget

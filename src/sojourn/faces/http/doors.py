@@ -7,6 +7,7 @@ service has to know that there is a face.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -23,7 +24,7 @@ from sojourn.core.session import Session, Task
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.ports.attestor import Evidence
-from sojourn.ports.provider import Check, Found, Presence
+from sojourn.ports.provider import Check, Found, Incoming, Outgoing, Presence
 from sojourn.ports.store import Mark
 
 
@@ -108,6 +109,8 @@ class Reconciliation(Protocol):
     def due(self) -> Sequence[str]: ...
     @property
     def waiting(self) -> bool: ...
+    @property
+    def listed(self) -> bool: ...
     @property
     def destroyed(self) -> Sequence[Removed]: ...
 
@@ -240,6 +243,12 @@ class PreflightTarget(Protocol):
 
 class FindStanding(Protocol):
     async def __call__(self, name: str, /) -> Sequence[Standing]: ...
+
+
+class Forward(Protocol):
+    def __call__(
+        self, session: SessionId, grant: str, request: Outgoing, /
+    ) -> AbstractAsyncContextManager[Incoming]: ...
 
 
 class ReplaceCredential(Protocol):

@@ -14,13 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sojourn.core.errors import Invalid
 from sojourn.faces.http import strict_json
-from sojourn.faces.http.limits import BODY_BYTES, HEADER_TEXT, QUERY_BYTES
+from sojourn.faces.http.limits import BODY_BYTES, EGRESS_BYTES, HEADER_TEXT, QUERY_BYTES
 from sojourn.faces.http.problems import render
 
 _SECRET_NAMES: Final = frozenset(
     {"access_token", "token", "dpop", "authorization", "client_assertion", "assertion"}
 )
 _FORM_PATHS: Final = frozenset({"/oauth2/token"})
+FORWARDED: Final = "/egress/"
 _FORM: Final = "application/x-www-form-urlencoded"
 
 SECURITY: Final = (
@@ -46,9 +47,11 @@ class Envelope:
             return
         send = _with_security_headers(send)
         try:
-            _check_head(scope)
-            body = await _read(receive, Headers(scope=scope))
-            _check_body(scope, body)
+            forwarded = scope["path"].startswith(FORWARDED)  # what it holds is for another API to judge
+            _check_head(scope, forwarded=forwarded)
+            body = await _read(receive, Headers(scope=scope), EGRESS_BYTES if forwarded else BODY_BYTES)
+            if not forwarded:
+                _check_body(scope, body)
         except Invalid as error:
             await render(scope["path"], error)(scope, receive, send)
             return
@@ -66,35 +69,37 @@ def _with_security_headers(send: Send) -> Send:
     return outward
 
 
-def _check_head(scope: Scope) -> None:
+def _check_head(scope: Scope, *, forwarded: bool) -> None:
     query = scope.get("query_string", b"")
     if len(query) > QUERY_BYTES or any(len(value) > HEADER_TEXT for _, value in scope["headers"]):
         raise Invalid(
             "too_large", f"expected a query under {QUERY_BYTES} and headers under {HEADER_TEXT} bytes"
         )
+    if forwarded:
+        return
     names = {name.lower() for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)}
     if found := sorted(names & _SECRET_NAMES):
         raise Invalid("token_in_query", f"`{found[0]}` belongs in a header or body, never in the query")
 
 
-async def _read(receive: Receive, headers: Headers) -> bytes:
+async def _read(receive: Receive, headers: Headers, most: int) -> bytes:
     declared = headers.get("content-length", "0")
-    if not (declared.isascii() and declared.isdigit()) or len(declared) > 12 or int(declared) > BODY_BYTES:
-        raise _too_large()
+    if not (declared.isascii() and declared.isdigit()) or len(declared) > 12 or int(declared) > most:
+        raise _too_large(most)
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":  # the caller left; whatever is answered goes nowhere
             return bytes(body)
         body += message.get("body", b"")
-        if len(body) > BODY_BYTES:
-            raise _too_large()
+        if len(body) > most:
+            raise _too_large(most)
         if not message.get("more_body", False):
             return bytes(body)
 
 
-def _too_large() -> Invalid:
-    return Invalid("too_large", f"expected a body of at most {BODY_BYTES} bytes")
+def _too_large(most: int) -> Invalid:
+    return Invalid("too_large", f"expected a body of at most {most} bytes")
 
 
 def _check_body(scope: Scope, body: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from sojourn.core.errors import Unavailable
 
 BODY_BYTES: Final = 64 * 1024  # the largest honest body, a target with many templates, is under 20 KiB
+EGRESS_BYTES: Final = 1024 * 1024  # what a session sends to another API is held whole while it is judged
 JSON_DEPTH: Final = 16  # the deepest honest document has 6 levels
 JSON_MEMBERS: Final = 256  # of one object: each unknown one costs an error message
 JSON_WHOLE: Final = 2**53  # beyond it JSON numbers are not exact everywhere (RFC 8259, section 6)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
+    "ambiguous_path": (403, "The path of a forwarded request can be read in two ways."),
     "already_removed": (409, "The client was removed before."),
     "already_reviewed": (409, "The break-glass session was reviewed before."),
     "audience_expected": (422, "A guard has an audience, and nobody else has."),
@@ -62,6 +63,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "no_admin_secret": (502, "The target's admin credential cannot be unsealed."),
     "no_review_owed": (404, "The session was not opened in an emergency, so nobody owes it a review."),
     "no_renewal_left": (403, "The charter allows no further renewal."),
+    "not_allowed_there": (403, "The grant does not cover this method or path of the API."),
     "not_discoverable": (422, "This kind of target cannot list its accounts."),
     "not_drained": (409, "The target is ready; drain it first."),
     "not_durable": (403, "The database does not sync what it commits; the server does not start on it."),
@@ -77,6 +79,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "replayed_proof": (401, "The DPoP proof was used before; make a new one for every request."),
     "reserved_name": (422, "A name in the context holds a dot: those are for observed facts."),
     "rollback_detected": (503, "The feed went backwards; nothing is believed until it is explained."),
+    "secret_echoed": (502, "The API sent its key back; the answer was stopped."),
     "session_ended": (403, "The session has ended or is ending; `reason` says why."),
     "stale": (409, "Somebody else changed it first; read again."),
     "session_waits": (403, "Since a restore an operator is to look at this session first."),

@@ -10,7 +10,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from sojourn.faces.http.answers import OAuthErrorView, ProblemView
+from sojourn.faces.http.envelope import FORWARDED
 from sojourn.faces.http.problems import MEDIA_TYPE
+
+ANY: Final = "*/*"
 
 _WORDS: Final = {
     400: "The request cannot be read",
@@ -60,14 +63,17 @@ def responses_of(
 ) -> Responses:
     """Every answer a route can give: its own, and one problem for each status of an error."""
     good: Responses = {status: _content(answer), **{code: _content(model) for code, model in also.items()}}
+    if path.startswith(FORWARDED):
+        good["default"] = {"description": "What the API behind it answered", "content": {ANY: {"schema": {}}}}
     return good | {code: _error(path, code) for code in _errors(method, path)}
 
 
 def _errors(method: str, path: str) -> tuple[int, ...]:
     if path == "/oauth2/token":
         return (400, 401, 405, 413, 415, 503)
-    callers = _CALLER_ERRORS if path.startswith("/v1") or path == "/metrics" else ()
-    writes = _WRITE_ERRORS if method != "GET" else (409, 502) if path.endswith("/reconcile") else (415,)
+    callers = _CALLER_ERRORS if path.startswith(("/v1", FORWARDED)) or path == "/metrics" else ()
+    asks_a_target = path.endswith(("/reconcile", "/standing")) or path.startswith(FORWARDED)
+    writes = _WRITE_ERRORS if method != "GET" else (409, 502) if asks_a_target else (415,)
     return tuple(sorted((*_OPEN_ERRORS, *callers, *writes)))
 
 

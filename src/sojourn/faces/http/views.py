@@ -193,5 +193,6 @@ def reconciliation(value: Reconciliation) -> Json:
         "known": value.known,
         "due": list(value.due),
         "waiting": value.waiting,
+        "listed": value.listed,
         "destroyed": [{"handle": one.handle, "presence": one.presence} for one in value.destroyed],
     }

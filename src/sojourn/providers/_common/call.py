@@ -45,12 +45,12 @@ async def one_call(verb: str, seconds: float, failures: Failures) -> AsyncIterat
             yield call
     except Invalid as error:
         raise TargetError(error.code, error.message, sent=False) from error
+    except TimeoutError as error:  # before its base, OSError
+        raise TargetError("target_timeout", f"{verb}: no answer in {seconds:g} s", sent=call.sent) from error
     except failures.kinds as error:
         words = " ".join(str(one) for one in error.args) or type(error).__name__
         code = failures.code_of(error)
         raise TargetError(code, f"{verb}: {words[:LONGEST_WORDS]}", sent=call.sent) from error
-    except TimeoutError as error:
-        raise TargetError("target_timeout", f"{verb}: no answer in {seconds:g} s", sent=call.sent) from error
 
 
 def new_password() -> Secret:

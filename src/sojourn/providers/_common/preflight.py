@@ -20,6 +20,7 @@ CANARY_LIFE: Final = timedelta(minutes=5)
 CUT_SECONDS: Final = 2.0  # class A: live work is stopped within this
 STEP_SECONDS: Final = 5.0
 SKEW_SECONDS: Final = 5.0
+SLACK_SECONDS: Final = 0.5  # between naming a deadline and the send
 _UNANSWERED: Final = frozenset({"target_timeout", "target_unreachable"})
 
 Step = Callable[[], Awaitable[str]]
@@ -181,7 +182,7 @@ class Preflight:
     async def _gone(self, ref: Ref, *, answered: bool) -> str:
         # An issue without an answer may still land, but not after its fence.
         if not answered:
-            await asyncio.sleep(self._fence_seconds)
+            await asyncio.sleep(self._fence_seconds + SLACK_SECONDS)
         await self._provider.destroy(ref)
         seen = await self._provider.observe(ref)
         if seen.presence is not Presence.ABSENT:
@@ -190,7 +191,8 @@ class Preflight:
 
     def _intent(self, handle: str, template: Mapping[str, object]) -> Intent:
         now = self._rehearsal.now()
-        return Intent(handle, template, now + timedelta(seconds=self._fence_seconds), now + CANARY_LIFE)
+        by = now + timedelta(seconds=self._fence_seconds + SLACK_SECONDS)
+        return Intent(handle, template, by, now + CANARY_LIFE)
 
     async def _try(self, name: str, step: Step) -> bool:
         begun = _tick()
