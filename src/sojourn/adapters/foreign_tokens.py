@@ -1,0 +1,59 @@
+"""Tokens of others, verified by the keys that their issuers publish (`ports.foreign_tokens`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Final, Protocol
+
+from sojourn.adapters.issuer_keys import IssuerKeys, Keys
+from sojourn.core.errors import Unauthenticated
+from sojourn.jose import verify_foreign_token
+from sojourn.jose.compact import take_apart
+
+_SVID: Final = tuple(f"{family}{bits}" for family in ("RS", "ES", "PS") for bits in (256, 384, 512))
+
+
+class SvidKeys(Protocol):
+    """The JWT keys of trust domains."""
+
+    async def keys(self, trust_domain: str, kid: str | None) -> Keys: ...
+
+
+class PublishedTokens:
+    """Verifies by whatever the named issuer, or trust domain, publishes now."""
+
+    def __init__(self, issuers: IssuerKeys, trust_domains: SvidKeys) -> None:
+        self._issuers, self._trust_domains = issuers, trust_domains
+
+    async def verify(
+        self, compact: str, *, issuer: str, audience: str, algorithms: Collection[str], now: datetime
+    ) -> Mapping[str, object]:
+        """The claims of a token that `issuer` made for `audience`."""
+        keys = await self._issuers.keys(issuer, _kid(compact))
+        return verify_foreign_token(
+            compact, keys, issuer=issuer, audience=audience, algorithms=algorithms, now=now
+        )
+
+    async def verify_svid(
+        self, compact: str, *, trust_domain: str, audience: str, now: datetime
+    ) -> Mapping[str, object]:
+        """The claims of a JWT-SVID; it need not name an issuer (JWT-SVID, section 3)."""
+        keys = await self._trust_domains.keys(trust_domain, _kid(compact))
+        return verify_foreign_token(
+            compact,
+            keys,
+            issuer=None,
+            audience=audience,
+            algorithms=_SVID,
+            now=now,
+            types=("jwt", "jose"),
+        )
+
+
+def _kid(compact: str) -> str:
+    """The key that a token names: only looked up among those its issuer published, never followed."""
+    kid = take_apart(compact, "bad_token").header.get("kid")
+    if not isinstance(kid, str):
+        raise Unauthenticated("bad_token", "header `kid` is missing or not a string")
+    return kid
