@@ -1,0 +1,371 @@
+"""Sessions of workloads without a key: opened, kept and ended by what their platforms say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
+
+import pytest
+
+from sojourn.client.beat import BeatThread
+from sojourn.client.evidence import HeldSource, Source, Workload
+from sojourn.client.jsonfacts import member, text
+from sojourn.client.session import LiveSession, Wish, open_session
+from sojourn.client.signing import Es256Key
+from sojourn.core.errors import Conflict, Refused, SojournError, Unauthenticated, Unavailable
+from tests.acceptance.login import lets_in
+from tests.rig.issuers.github import Job
+from tests.rig.issuers.platforms import NAMES, SVID_PATH, Platforms, running_platforms
+from tests.rig.poll import until
+from tests.rig.postgres import PostgresServer
+from tests.rig.system import DATABASE_GRANT, Plan, System, running
+
+EVERY_S: Final = 1.0
+MISSED_AFTER_S: Final = 4.0
+BEAT: Final = {"every": "1s", "missed_after": "4s", "evidence": "fresh"}
+
+
+@pytest.fixture(scope="module")
+def platforms() -> Iterator[Platforms]:
+    """All platforms."""
+    with running_platforms() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def system(postgres: PostgresServer, platforms: Platforms) -> Iterator[System]:
+    """A system that knows them, with a charter that demands fresh evidence."""
+    with running(postgres, Plan(tables=platforms.tables())) as made:
+        platforms.register(made)
+        made.apply_charter(name="deploy", clients=list(NAMES), beat=BEAT)
+        made.apply_charter(name="lenient", clients=list(NAMES))
+        pins = [{"fact": "gitlab.runner_id", "on_drift": "suspend"}]
+        made.apply_charter(name="pinned", clients=list(NAMES), beat=BEAT, pins=pins)
+        yield made
+
+
+def opened(system: System, workload: Workload, kind: str = "deploy") -> LiveSession:
+    """A session with a database login."""
+    return open_session(workload, Wish(kind, "1", [DATABASE_GRANT]), transport=system.transport)
+
+
+def refusal(system: System, workload: Workload, kind: str = "deploy") -> SojournError:
+    """Why a session was not opened."""
+    with pytest.raises(SojournError) as found:
+        opened(system, workload, kind)
+    return found.value
+
+
+def cause(system: System, live: LiveSession) -> tuple[str, str]:
+    """Reason and detail of its end, once nothing is left of it."""
+    view = system.look(live.id, until_ended_s=20)
+    assert view.state == "ended", view.raw
+    found = member(view.raw, "cause")
+    return text(found, "reason"), text(found, "detail")
+
+
+class Beating:
+    """Beats as `sojourn run` does, and notes when it heard of the end."""
+
+    def __init__(self, live: LiveSession) -> None:
+        self.reason: str | None = None
+        self.over_at = 0.0
+        self._thread = BeatThread(live, self._on_end)
+        self._thread.start()
+
+    def _on_end(self, reason: str) -> None:
+        self.over_at, self.reason = time.monotonic(), reason
+
+    def stop(self) -> None:
+        self._thread.stop()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_workload_without_a_key_opens_beats_and_completes(
+    system: System, platforms: Platforms, name: str
+) -> None:
+    live = opened(system, platforms.any_workload(system, name))
+    view = live.beat()
+
+    assert view.state == "active" and lets_in(live.credentials[0])
+    assert view.raw["attestor"] != "private_key_jwt"
+    live.complete()
+    assert cause(system, live)[0] == "completed"
+    assert not lets_in(live.credentials[0])
+
+
+@pytest.mark.timed
+def test_a_finished_job_ends_its_session_within_one_beat(system: System, platforms: Platforms) -> None:
+    job, workload = platforms.job(system)
+    live = opened(system, workload)
+    beating = Beating(live)
+
+    job.finished = True
+    finished_at = time.monotonic()
+    until(lambda: beating.reason is not None, within_s=10)
+
+    assert beating.over_at - finished_at <= EVERY_S + 1.0
+    assert cause(system, live)[0] == "job_finished"
+    assert not lets_in(live.credentials[0])
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize("how", ["deleted", "Succeeded"])
+def test_a_pod_that_is_gone_ends_its_session_within_one_beat(
+    system: System, platforms: Platforms, how: str
+) -> None:
+    pod, workload = platforms.run_pod(system)
+    live = opened(system, workload)
+    beating = Beating(live)
+
+    if how == "deleted":
+        pod.deleted = True
+    else:
+        pod.phase = how
+    gone_at = time.monotonic()
+    until(lambda: beating.reason is not None, within_s=10)
+
+    assert beating.over_at - gone_at <= EVERY_S + 1.0
+    assert cause(system, live)[0] == "job_finished"
+    assert not lets_in(live.credentials[0])
+
+
+def test_a_job_that_gitlab_calls_done_ends_its_session(system: System, platforms: Platforms) -> None:
+    job, workload = platforms.gitlab_job(system)
+    live = opened(system, workload)
+    live.beat()
+    job.status = "success"
+
+    with pytest.raises(Refused) as ending:
+        live.beat()
+
+    assert ending.value.code == "job_finished"
+    assert cause(system, live) == ("job_finished", "the job is `success`")
+
+
+def test_a_changed_image_ends_the_session_and_is_named(system: System, platforms: Platforms) -> None:
+    pod, workload = platforms.run_pod(system)
+    live = opened(system, workload)
+    live.beat()
+    was, pod.image = pod.image, "registry.example/other@sha256:" + "2" * 64
+
+    with pytest.raises(Refused):
+        live.beat()
+
+    reason, detail = cause(system, live)
+    assert reason == "context_changed"
+    assert "kubernetes.image" in detail and was[:40] in detail
+    assert not lets_in(live.credentials[0])
+
+
+def test_a_changed_commit_ends_the_session_and_is_named(system: System, platforms: Platforms) -> None:
+    job, workload = platforms.job(system)
+    live = opened(system, workload)
+    was, job.sha = job.sha, "f" * 40
+
+    with pytest.raises(Refused) as ending:
+        live.beat()
+
+    assert ending.value.code == "context_changed"
+    reason, detail = cause(system, live)
+    assert reason == "context_changed" and f"`github.sha` was `{was}`" in detail
+
+
+def test_another_run_of_the_same_job_is_another_identity(system: System, platforms: Platforms) -> None:
+    job, workload = platforms.job(system)
+    live = opened(system, workload)
+    job.run_attempt = "2"
+
+    with pytest.raises(Refused):
+        live.beat()
+
+    assert "github.run_attempt" in cause(system, live)[1]
+
+
+class Fixed:
+    """A source that shows what a test tells it to."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.shown = dict(source.gather())
+
+    def gather(self) -> dict[str, str]:
+        return self.shown
+
+
+def test_evidence_of_another_kind_or_client_is_no_beat_and_ends_nothing(
+    system: System, platforms: Platforms
+) -> None:
+    _, github = platforms.job(system)
+    _, pod = platforms.run_pod(system)
+    fixed = Fixed(github.source)
+    live = opened(system, replace(github, source=fixed))
+    for shown in (
+        pod.source.gather(),
+        {**github.source.gather(), "client": "gl"},
+        {**fixed.shown, "assertion": "x"},
+    ):
+        fixed.shown = dict(shown)
+        with pytest.raises(Unauthenticated):
+            live.beat()
+
+    assert system.look(live.id).state == "active"
+    fixed.shown = dict(github.source.gather())
+    assert live.beat().state == "active"
+    live.complete()
+
+
+def test_silence_and_beats_without_evidence_end_the_session(system: System, platforms: Platforms) -> None:
+    _, workload = platforms.job(system)
+    live = opened(system, workload)
+    path = f"/v1/sessions/{live.id}/beat"
+
+    def bare() -> bool:
+        with pytest.raises((Unauthenticated, Refused)) as refused:
+            live._caller.ask("POST", path, {})
+        return refused.value.code == "session_ended"
+
+    until(bare, within_s=MISSED_AFTER_S + 5)
+
+    assert cause(system, live)[0] == "missed_beat"
+
+
+def test_no_replayed_evidence_is_accepted(system: System, platforms: Platforms) -> None:
+    job, github = platforms.job(system)
+    fixed = Fixed(github.source)
+    live = opened(system, replace(github, source=fixed))
+    accepted = 0
+    for _ in range(50):
+        thief = Workload(system.issuer, fixed)
+        accepted += refusal(system, thief, "lenient").code not in ("replayed", "run_spent")
+        with pytest.raises(Refused) as refused:
+            live.beat()
+        accepted += refused.value.code != "replayed"
+
+    assert accepted == 0
+    assert system.look(live.id).state == "active", "a replay ends nothing"
+    live.complete()
+    assert refusal(system, Workload(system.issuer, fixed)).code in ("replayed", "run_spent")
+    assert job.run_id in str(live.view.raw)
+
+
+def test_one_run_attempt_has_one_session(system: System, platforms: Platforms) -> None:
+    job, workload = platforms.job(system)
+    first = opened(system, workload)
+
+    assert refusal(system, workload).code == "run_spent"
+    first.complete()
+    assert refusal(system, workload).code == "run_spent"
+
+    _, again = platforms.job(system, Job(run_id=job.run_id, run_attempt="2"))
+    second = opened(system, again)
+    second.complete()
+
+
+def test_a_session_whose_secrets_were_lost_does_not_spend_the_run(
+    system: System, platforms: Platforms
+) -> None:
+    _, workload = platforms.job(system)
+    key, wish = Es256Key.generate(), Wish("deploy", "1", [DATABASE_GRANT])
+    lost = open_session(workload, wish, key=key, transport=system.transport)
+    lost.complete()
+
+    again = open_session(workload, wish, key=key, transport=system.transport)
+
+    assert again.view.state == "active"
+    again.complete()
+
+
+def test_a_session_that_never_came_to_life_does_not_spend_the_run(
+    system: System, platforms: Platforms
+) -> None:
+    _, workload = platforms.job(system)
+    system.postgres.sql(f'ALTER ROLE "{system.database}" NOCREATEROLE')
+    try:
+        assert refusal(system, workload).code != "run_spent"
+    finally:
+        system.postgres.sql(f'ALTER ROLE "{system.database}" CREATEROLE')
+
+    opened(system, workload).complete()
+
+
+def test_a_pinned_fact_suspends_where_the_charter_says_so_and_resumes_when_it_is_back(
+    system: System, platforms: Platforms
+) -> None:
+    job, workload = platforms.gitlab_job(system)
+    fixed = Fixed(workload.source)
+    live = opened(system, replace(workload, source=fixed), "pinned")
+    job.more = {"runner_id": 13}
+    fixed.shown = dict(platforms.gitlab_workload(system, job).source.gather())
+
+    assert live.beat().state == "suspended"
+    assert "gitlab.runner_id" in text(member(system.look(live.id).raw, "cause"), "detail")
+    until(lambda: not lets_in(live.credentials[0]))
+
+    def refused() -> bool:
+        with pytest.raises(SojournError) as found:
+            live.resume()
+        return found.value.code == "context_changed"
+
+    assert refused()
+    fixed.shown = dict(workload.source.gather())
+    until(lambda: _resumed(live))
+    assert lets_in(live.credentials[0])
+    live.complete()
+
+
+def _resumed(live: LiveSession) -> bool:
+    try:
+        live.resume()
+    except Conflict:  # the suspension is still being carried out
+        return False
+    return True
+
+
+def test_the_word_of_an_outsider_is_not_context(system: System, platforms: Platforms) -> None:
+    wish = Wish("demo", "1", [DATABASE_GRANT], context={"github.run_id": "1"})
+
+    with pytest.raises(SojournError) as refused:
+        open_session(system.workload, wish, transport=system.transport)
+
+    assert refused.value.code == "attested_name"
+
+
+def test_while_an_issuer_is_down_nothing_opens_and_live_sessions_live_and_end(
+    system: System, platforms: Platforms
+) -> None:
+    _, svid = platforms.workload(system)
+    lenient = opened(system, svid, "lenient")
+    platforms.spire.down = True
+    platforms.spire.rotate()
+    stranger = Workload(
+        system.issuer, HeldSource("spiffe", platforms.spire.svid(SVID_PATH, system.issuer), "svid")
+    )
+    try:
+        for _ in range(20):
+            assert refusal(system, stranger, "lenient").code in ("bad_evidence", "issuer_unavailable")
+        assert lenient.beat().state == "active"
+        system.end(lenient.id)
+        assert system.look(lenient.id, until_ended_s=20).state == "ended"
+        assert not lets_in(lenient.credentials[0])
+    finally:
+        platforms.spire.down = False
+    asked = platforms.spire.server.seen_at["/bundle"]
+    assert all(later - earlier >= 9.9 for earlier, later in pairwise(asked))
+
+
+def test_a_platform_that_is_down_ends_nothing_by_itself(system: System, platforms: Platforms) -> None:
+    _, workload = platforms.run_pod(system)
+    live = opened(system, workload)
+    platforms.cluster.down = True
+    try:
+        with pytest.raises(Unavailable):
+            live.beat()
+        assert system.look(live.id).state == "active"
+    finally:
+        platforms.cluster.down = False
+    assert live.beat().state == "active"
+    live.complete()
