@@ -26,7 +26,7 @@ async def main() -> None:
             "PGPASSWORD": login.secret.reveal(),
         }
         await asyncio.to_thread(subprocess.run, ["./migrate.sh"], env=environ, check=True)
-    # Here the login is gone, whatever happened inside.
+    # Here access is over, whatever happened inside: the login is refused, and on its way out.
 
 
 asyncio.run(main())

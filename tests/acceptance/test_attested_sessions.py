@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sojourn.client.session import LiveSession, Wish, open_session
 from sojourn.client.signing import Es256Key
 from sojourn.core.errors import Conflict, Refused, SojournError, Unauthenticated, Unavailable
 from tests.acceptance.login import lets_in
+from tests.acceptance.shell import shell
 from tests.rig.issuers.github import Job
 from tests.rig.issuers.platforms import NAMES, SVID_PATH, Platforms, running_platforms
 from tests.rig.poll import until
@@ -369,3 +371,34 @@ def test_a_platform_that_is_down_ends_nothing_by_itself(system: System, platform
         platforms.cluster.down = False
     assert live.beat().state == "active"
     live.complete()
+
+
+def test_the_evidence_of_an_attested_session_verifies_offline(system: System, platforms: Platforms) -> None:
+    _, workload = platforms.job(system, Job(more={"brand_new": "x"}))
+    live = opened(system, workload)
+    live.complete()
+    assert system.look(live.id, until_ended_s=20).state == "ended"
+
+    with shell(system) as sojourn:
+        bundle = system.place / "attested.bundle"
+        assert sojourn("evidence", live.id, "--out", str(bundle)).returncode == 0
+        done = sojourn("verify", str(bundle), "--no-pinned", "--json")
+
+    written = bundle.read_text()
+    assert json.loads(done.stdout)["failed"] is None, done.stdout
+    assert "unknown_claims" in written and "brand_new" in written and "github.run_id" in written
+
+
+def test_nothing_that_was_spent_serves_again_after_a_crash(system: System, platforms: Platforms) -> None:
+    _, github = platforms.job(system)
+    fixed = Fixed(github.source)
+    spent = Workload(system.issuer, fixed)
+    live = opened(system, spent)
+    live.complete()
+
+    system.restart()
+
+    assert refusal(system, spent).code in ("replayed", "run_spent")
+    assert refusal(system, github).code == "run_spent"
+    with pytest.raises(Refused):
+        live.beat()

@@ -13,10 +13,12 @@ import pytest
 import yaml
 
 from sojourn.cli.examples import FILES, render
+from sojourn.cli.exits import Exit
 from sojourn.client.evidence import SECRET_VARIABLES
 from sojourn.client.profile import save_profile
 from tests.architecture.tree import ROOT
 from tests.rig.issuers.platforms import NAMES, SVID_PATH, Platforms, running_platforms
+from tests.rig.poll import until
 from tests.rig.postgres import BINARIES, PostgresServer
 from tests.rig.system import DATABASE_GRANT, TARGET, Plan, System, running
 
@@ -145,6 +147,31 @@ def test_the_spiffe_workload_works(system: System, platforms: Platforms, place: 
     judge(said, place, system)
 
 
+def test_a_job_that_ends_under_its_command_ends_the_command(
+    system: System, platforms: Platforms, place: Path
+) -> None:
+    started = platforms.github.start()
+    environ = {**os.environ, "PATH": TOOLS, "HOME": str(place), **platforms.github.environment_of(started)}
+    words = ["sojourn", "run", "--server", system.issuer, "--client", "gh", "--task", "deploy:1"]
+    running = subprocess.Popen(
+        [*words, "--", "sh", "-c", "touch ready; sleep 60"],
+        cwd=place,
+        env=environ,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until(lambda: (place / "ready").exists(), within_s=20)
+        started.finished = True
+        _, complained = running.communicate(timeout=20)
+    finally:
+        running.kill()
+
+    assert running.returncode == Exit.SESSION_ENDED
+    assert "job_finished" in complained
+    assert system.roles() == []
+
+
 def test_the_plain_script_works(system: System, place: Path) -> None:
     script = place / "script.py"
     script.write_text(render("script"))
@@ -153,7 +180,7 @@ def test_the_plain_script_works(system: System, place: Path) -> None:
     said = run(f"{sys.executable} {script}", place, {})
 
     assert said.strip() == "rows 3"
-    assert system.roles() == []
+    until(lambda: system.roles() == [])
 
 
 @pytest.mark.parametrize("name", FILES)
