@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.architecture.tree import ROOT
 
-from sojourn.attestors import github_actions, gitlab_ci, kubernetes, oidc, spiffe
+from sojourn.attestors import github_actions, gitlab_ci, kubernetes, oidc, spiffe, spiffe_x509
 from sojourn.attestors._claims import CHECKED, ClaimTable
 
 FOLDER: Final = ROOT / "docs" / "reference" / "attestors"
@@ -20,6 +20,7 @@ TABLES: Final[Mapping[str, ClaimTable]] = {
     "kubernetes": kubernetes.TABLE,
     "oidc": ClaimTable("oidc", {"sub": "sub"}, ignored=oidc.IGNORED),
     "spiffe": spiffe.TABLE,
+    "spiffe_x509": spiffe_x509.TABLE,
 }
 
 

@@ -30,6 +30,7 @@ _NEEDS: Final[Mapping[str, Callable[[Equipment], tuple[object, ...]]]] = {
     "kubernetes": lambda e: (e.store, e.tokens, e.platforms),
     "oidc": lambda e: (e.store, e.tokens),
     "spiffe": lambda e: (e.store, e.tokens),
+    "spiffe_x509": lambda e: (e.store, e.tokens),
 }
 
 

@@ -26,6 +26,7 @@ from sojourn.ports.issuers import Reach
 WITHIN_S: Final = 5.0
 LARGEST: Final = 256 * 1024
 _PORT: Final = 443
+_MOST_TRIED: Final = 3  # addresses of one name
 PUBLIC: Final = Reach()
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Addresses that stand for IPv4 ones: what they lead to is not what they look like.
@@ -63,8 +64,13 @@ async def fetch(ask: Ask) -> Fetched:
     parts = _checked(ask)
     try:
         async with asyncio.timeout(WITHIN_S):
-            address = await _resolve(parts, ask.reach)
-            return await _send(ask, parts, address)
+            *others, last = await _resolve(parts, ask.reach)
+            for address in others:
+                try:
+                    return await _send(ask, parts, address)
+                except httpx2.ConnectError:
+                    continue  # a host may have addresses of a family that this machine lacks
+            return await _send(ask, parts, last)
     except (TimeoutError, OSError, httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
         raise _refused(parts.hostname or "", type(error).__name__) from error
 
@@ -95,21 +101,21 @@ def _checked(ask: Ask) -> SplitResult:
     return parts
 
 
-async def _resolve(parts: SplitResult, reach: Reach) -> Address:
+async def _resolve(parts: SplitResult, reach: Reach) -> list[Address]:
     found = await asyncio.get_running_loop().getaddrinfo(
         parts.hostname, parts.port or _PORT, type=socket.SOCK_STREAM
     )
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     if not addresses or not all(is_reachable(one, reach.networks) for one in addresses):
         raise _refused(parts.hostname or "", "it is, or may be, inside a private network")
-    return addresses[0]
+    return list(dict.fromkeys(addresses))[:_MOST_TRIED]
 
 
 async def _send(ask: Ask, parts: SplitResult, address: Address) -> Fetched:
     host = f"[{address}]" if address.version == 6 else str(address)
     pinned = parts._replace(netloc=f"{host}:{parts.port or _PORT}").geturl()
     headers = {"Host": parts.netloc, "Accept": "application/json", "Accept-Encoding": "identity"}
-    context = ask.context or _context(ask.reach.ca)
+    context = ask.context or _trusting(ask.reach.ca)
     limits = httpx2.Timeout(WITHIN_S)
     async with httpx2.AsyncClient(verify=context, trust_env=False, timeout=limits) as client:
         request = client.build_request(
@@ -144,8 +150,13 @@ def _certificate_of(answer: httpx2.Response) -> bytes | None:
     return None if tls is None else tls.getpeercert(binary_form=True)
 
 
+def _trusting(ca: Path | None) -> ssl.SSLContext:
+    """TLS that trusts the authorities in a file as it is now, or those of the system."""
+    return _context(ca, 0 if ca is None else ca.stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=64)
-def _context(ca: Path | None) -> ssl.SSLContext:
+def _context(ca: Path | None, changed: int) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=None if ca is None else str(ca))
 
 

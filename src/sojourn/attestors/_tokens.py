@@ -45,14 +45,22 @@ class Recognised:
         Raises:
             Unauthenticated: code `bad_evidence`; it has none.
         """
-        jti, expires = self.claims.get("jti"), self.claims["exp"]
-        if not isinstance(jti, str) or not 0 < len(jti) <= 128 or not isinstance(expires, int | float):
-            raise Unauthenticated("bad_evidence", "claim `jti` is missing, empty or too long")
-        until = from_micros(int(expires * 1_000_000)) + GRACE
-        return Once(kind, f"{self.client.rule[ISSUER]} {jti}", until)
+        return mark_of(self.claims, kind, self.client.rule[ISSUER])
 
 
-async def client_of(store: Store, evidence: Evidence) -> Client:
+def mark_of(claims: Mapping[str, object], kind: str, whose: str) -> Once:
+    """The mark that makes a token of `whose` with a `jti` serve once.
+
+    Raises:
+        Unauthenticated: code `bad_evidence`; it has none.
+    """
+    jti, expires = claims.get("jti"), claims["exp"]
+    if not isinstance(jti, str) or not 0 < len(jti) <= 128 or not isinstance(expires, int | float):
+        raise Unauthenticated("bad_evidence", "claim `jti` is missing, empty or too long")
+    return Once(kind, f"{whose} {jti}", from_micros(int(expires * 1_000_000)) + GRACE)
+
+
+async def client_of(store: Store, evidence: Evidence, *, attestor: str | None = None) -> Client:
     """The workload client that `evidence` stands for, which has a rule of that attestor.
 
     Raises:
@@ -63,7 +71,7 @@ async def client_of(store: Store, evidence: Evidence) -> Client:
         client is None
         or client.removed_at is not None
         or client.role is not Role.WORKLOAD
-        or client.attestor != evidence.type
+        or client.attestor != (attestor or evidence.type)
     ):
         raise _no_client()
     return client

@@ -3,7 +3,7 @@
     GitHub Actions   asked for anew each time; the job needs `permissions: id-token: write`
     GitLab CI        the id token in `SOJOURN_ID_TOKEN`
     Kubernetes       a projected token; its file is read anew each time, as the kubelet replaces it
-    SPIFFE, OIDC     a file that an agent keeps fresh
+    SPIFFE, OIDC     a file, or a folder with an X509-SVID, that an agent keeps fresh
     elsewhere        the key of a profile
 
 Nothing is verified here. What is gathered is sent to the control plane and nowhere else, and the
@@ -163,8 +163,12 @@ def without_evidence(environ: Mapping[str, str]) -> dict[str, str]:
 def _source(environ: Mapping[str, str], server: str, client: str, evidence: str | None) -> Source:
     if evidence is not None:
         kind, _, path = evidence.partition(":")
+        if kind == "spiffe_x509" and path:
+            from sojourn.client.svid import SvidSource
+
+            return SvidSource(Path(path), client, server)
         if kind not in _FROM_FILES or not path:
-            known = ", ".join(sorted(_FROM_FILES))
+            known = ", ".join(sorted((*_FROM_FILES, "spiffe_x509")))
             raise Invalid("usage_evidence", f"expected `TYPE:FILE` with a type of {known}")
         return FileSource(kind, Path(path), client)
     url, bearer = environ.get(GITHUB_URL), environ.get(GITHUB_BEARER)

@@ -33,6 +33,18 @@ class ForeignTokens(Protocol):
         """
         ...
 
+    async def verify_x509_svid(
+        self, compact: str, *, trust_domain: str, audience: str, now: datetime
+    ) -> Mapping[str, object]:
+        """The claims of an assertion that the holder of an X509-SVID of `trust_domain` signed.
+
+        Its `sub` is the id in the certificate, and it lives at most two minutes.
+
+        Raises:
+            As `verify`.
+        """
+        ...
+
 
 class Platforms(Protocol):
     """Asks a cluster or a forge about one of its own workloads."""

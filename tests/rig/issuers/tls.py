@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _LIFE = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Bend:
+    """What is not as it should be with an SVID."""
+
+    above: tuple[x509.Certificate, ...] = ()
+    authority: bool = False
+    usage: str | None = "digital_signature"
+    critical_usage: bool = True
+    strange: bool = False
+    life: tuple[timedelta, timedelta] = (timedelta(minutes=-5), _LIFE)
 
 
 class Authority:
@@ -43,6 +56,47 @@ class Authority:
         context.load_cert_chain(certificate, key)
         return context
 
+    def below(self, name: str, *, spiffe_id: str | None = None, path_length: int | None = None) -> Authority:
+        """An intermediate authority that this one has issued."""
+        made = Authority(self.folder, name)
+        subject = made.certificate.subject
+        builder = _builder(subject, self._name, made._key.public_key())
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=path_length), critical=True
+        )
+        builder = builder.add_extension(_usage(signs=True), critical=True)
+        if spiffe_id is not None:
+            builder = builder.add_extension(_uri(spiffe_id), critical=False)
+        made.certificate = builder.sign(self._key, hashes.SHA256())
+        return made
+
+    def svid(self, *uris: str, folder: Path, bend: Bend | None = None) -> Path:
+        """`folder` with an X509-SVID for `uris` and its key, as an agent writes them."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
+        bent = bend or Bend()
+        builder = _builder(x509.Name([]), self._name, key.public_key(), life=bent.life)
+        if uris:
+            builder = builder.add_extension(names, critical=True)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=bent.authority, path_length=None), critical=True
+        )
+        if bent.usage is not None:
+            builder = builder.add_extension(_usage(signs=bent.usage == "signs"), critical=bent.critical_usage)
+        if bent.strange:
+            builder = builder.add_extension(
+                x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"x"), critical=True
+            )
+        made = builder.sign(self._key, hashes.SHA256())
+        folder.mkdir(exist_ok=True)
+        chain = [made, *bent.above]
+        pem = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain)
+        (folder / "svid.pem").write_bytes(pem)
+        private = folder / "svid_key.pem"
+        private.touch(0o600)
+        private.write_bytes(_pem_of(key))
+        return folder
+
     def leaf(self, names: x509.SubjectAlternativeName) -> tuple[Path, Path]:
         """A certificate for `names` and its key, as PEM files."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -55,18 +109,22 @@ class Authority:
         certificate, private = place.with_suffix(".pem"), place.with_suffix(".key")
         certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
         private.touch(0o600)
-        private.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        private.write_bytes(_pem_of(key))
         return certificate, private
 
 
+def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    *,
+    life: tuple[timedelta, timedelta] = (timedelta(minutes=-5), _LIFE),
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -75,8 +133,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + _LIFE)
+        .not_valid_before(now + life[0])
+        .not_valid_after(now + life[1])
     )
 
 
