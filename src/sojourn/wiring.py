@@ -127,6 +127,9 @@ class Deployment:
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
         self._attestors = _attestors(self.store, self.clock, settings.issuer, federation=federation)
+        self._reattest = ReattestSession(
+            self.store, self.clock, self._attestors, end=self._end, suspend=self._suspend
+        )
         self.verbs = self._verbs()
         self.app: ASGIApp = build(self._desk())
         self._worker = self._make_worker()
@@ -199,7 +202,6 @@ class Deployment:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         providers, end, sealer = self._providers, self._end, self._keys.sealer
         mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
-        reattest = ReattestSession(store, clock, self._attestors, end=end, suspend=self._suspend)
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         return Verbs(
             open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
@@ -213,22 +215,12 @@ class Deployment:
                 settings=settings,
                 kept=self._kept,
             ),
-            beat=BeatSession(store, clock, mint, self._beats, reattest=reattest),
+            beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
             suspend=self._suspend,
-            resume=ResumeSession(
-                store,
-                clock,
-                entropy,
-                reattest=reattest,
-                providers=providers,
-                tokens=mint,
-                end=end,
-                settings=settings,
-                kept=self._kept,
-            ),
+            resume=self._resume(mint),
             end=end,
             login=register.login,
             register_client=register,
@@ -245,6 +237,19 @@ class Deployment:
             reconcile_target=ReconcileTarget(store, providers, settings),
             reconcile_sessions=ReconcileSessions(store),
             write_evidence=WriteEvidence(store, clock, self._keys.notes),
+        )
+
+    def _resume(self, mint: MintTokens) -> ResumeSession:
+        return ResumeSession(
+            self.store,
+            self.clock,
+            self.entropy,
+            reattest=self._reattest,
+            providers=self._providers,
+            tokens=mint,
+            end=self._end,
+            settings=self.settings,
+            kept=self._kept,
         )
 
 

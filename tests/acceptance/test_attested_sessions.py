@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
@@ -12,53 +11,26 @@ from typing import Final
 import pytest
 
 from sojourn.client.beat import BeatThread
-from sojourn.client.evidence import HeldSource, Source, Workload
+from sojourn.client.evidence import HeldSource, Workload
 from sojourn.client.jsonfacts import member, text
 from sojourn.client.session import LiveSession, Wish, open_session
-from sojourn.client.signing import Es256Key
 from sojourn.core.errors import Conflict, Refused, SojournError, Unauthenticated, Unavailable
+from tests.acceptance.attested import Fixed, opened, refusal
 from tests.acceptance.login import lets_in
 from tests.acceptance.shell import shell
 from tests.rig.issuers.github import Job
-from tests.rig.issuers.platforms import NAMES, SVID_PATH, Platforms, running_platforms
+from tests.rig.issuers.platforms import NAMES, SVID_PATH, Platforms
 from tests.rig.poll import until
-from tests.rig.postgres import PostgresServer
-from tests.rig.system import DATABASE_GRANT, Plan, System, running
+from tests.rig.system import DATABASE_GRANT, System
 
 EVERY_S: Final = 1.0
-MISSED_AFTER_S: Final = 4.0
-BEAT: Final = {"every": "1s", "missed_after": "4s", "evidence": "fresh"}
+MISSED_AFTER_S: Final = 3.0
 
 
 @pytest.fixture(scope="module")
-def platforms() -> Iterator[Platforms]:
-    """All platforms."""
-    with running_platforms() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def system(postgres: PostgresServer, platforms: Platforms) -> Iterator[System]:
-    """A system that knows them, with a charter that demands fresh evidence."""
-    with running(postgres, Plan(tables=platforms.tables())) as made:
-        platforms.register(made)
-        made.apply_charter(name="deploy", clients=list(NAMES), beat=BEAT)
-        made.apply_charter(name="lenient", clients=list(NAMES))
-        pins = [{"fact": "gitlab.runner_id", "on_drift": "suspend"}]
-        made.apply_charter(name="pinned", clients=list(NAMES), beat=BEAT, pins=pins)
-        yield made
-
-
-def opened(system: System, workload: Workload, kind: str = "deploy") -> LiveSession:
-    """A session with a database login."""
-    return open_session(workload, Wish(kind, "1", [DATABASE_GRANT]), transport=system.transport)
-
-
-def refusal(system: System, workload: Workload, kind: str = "deploy") -> SojournError:
-    """Why a session was not opened."""
-    with pytest.raises(SojournError) as found:
-        opened(system, workload, kind)
-    return found.value
+def system(attested: System) -> System:
+    """A system that knows every platform."""
+    return attested
 
 
 def cause(system: System, live: LiveSession) -> tuple[str, str]:
@@ -187,17 +159,6 @@ def test_another_run_of_the_same_job_is_another_identity(system: System, platfor
     assert "github.run_attempt" in cause(system, live)[1]
 
 
-class Fixed:
-    """A source that shows what a test tells it to."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.shown = dict(source.gather())
-
-    def gather(self) -> dict[str, str]:
-        return self.shown
-
-
 def test_evidence_of_another_kind_or_client_is_no_beat_and_ends_nothing(
     system: System, platforms: Platforms
 ) -> None:
@@ -222,7 +183,7 @@ def test_evidence_of_another_kind_or_client_is_no_beat_and_ends_nothing(
 
 def test_silence_and_beats_without_evidence_end_the_session(system: System, platforms: Platforms) -> None:
     _, workload = platforms.job(system)
-    live = opened(system, workload)
+    live = opened(system, workload, "impatient")
     path = f"/v1/sessions/{live.id}/beat"
 
     def bare() -> bool:
@@ -233,65 +194,6 @@ def test_silence_and_beats_without_evidence_end_the_session(system: System, plat
     until(bare, within_s=MISSED_AFTER_S + 5)
 
     assert cause(system, live)[0] == "missed_beat"
-
-
-def test_no_replayed_evidence_is_accepted(system: System, platforms: Platforms) -> None:
-    job, github = platforms.job(system)
-    fixed = Fixed(github.source)
-    live = opened(system, replace(github, source=fixed))
-    accepted = 0
-    for _ in range(50):
-        thief = Workload(system.issuer, fixed)
-        accepted += refusal(system, thief, "lenient").code not in ("replayed", "run_spent")
-        with pytest.raises(Refused) as refused:
-            live.beat()
-        accepted += refused.value.code != "replayed"
-
-    assert accepted == 0
-    assert system.look(live.id).state == "active", "a replay ends nothing"
-    live.complete()
-    assert refusal(system, Workload(system.issuer, fixed)).code in ("replayed", "run_spent")
-    assert job.run_id in str(live.view.raw)
-
-
-def test_one_run_attempt_has_one_session(system: System, platforms: Platforms) -> None:
-    job, workload = platforms.job(system)
-    first = opened(system, workload)
-
-    assert refusal(system, workload).code == "run_spent"
-    first.complete()
-    assert refusal(system, workload).code == "run_spent"
-
-    _, again = platforms.job(system, Job(run_id=job.run_id, run_attempt="2"))
-    second = opened(system, again)
-    second.complete()
-
-
-def test_a_session_whose_secrets_were_lost_does_not_spend_the_run(
-    system: System, platforms: Platforms
-) -> None:
-    _, workload = platforms.job(system)
-    key, wish = Es256Key.generate(), Wish("deploy", "1", [DATABASE_GRANT])
-    lost = open_session(workload, wish, key=key, transport=system.transport)
-    lost.complete()
-
-    again = open_session(workload, wish, key=key, transport=system.transport)
-
-    assert again.view.state == "active"
-    again.complete()
-
-
-def test_a_session_that_never_came_to_life_does_not_spend_the_run(
-    system: System, platforms: Platforms
-) -> None:
-    _, workload = platforms.job(system)
-    system.postgres.sql(f'ALTER ROLE "{system.database}" NOCREATEROLE')
-    try:
-        assert refusal(system, workload).code != "run_spent"
-    finally:
-        system.postgres.sql(f'ALTER ROLE "{system.database}" CREATEROLE')
-
-    opened(system, workload).complete()
 
 
 def test_a_pinned_fact_suspends_where_the_charter_says_so_and_resumes_when_it_is_back(
@@ -387,18 +289,3 @@ def test_the_evidence_of_an_attested_session_verifies_offline(system: System, pl
     written = bundle.read_text()
     assert json.loads(done.stdout)["failed"] is None, done.stdout
     assert "unknown_claims" in written and "brand_new" in written and "github.run_id" in written
-
-
-def test_nothing_that_was_spent_serves_again_after_a_crash(system: System, platforms: Platforms) -> None:
-    _, github = platforms.job(system)
-    fixed = Fixed(github.source)
-    spent = Workload(system.issuer, fixed)
-    live = opened(system, spent)
-    live.complete()
-
-    system.restart()
-
-    assert refusal(system, spent).code in ("replayed", "run_spent")
-    assert refusal(system, github).code == "run_spent"
-    with pytest.raises(Refused):
-        live.beat()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +17,10 @@ from sojourn.cli.exits import Exit
 from sojourn.client.evidence import SECRET_VARIABLES
 from sojourn.client.profile import save_profile
 from tests.architecture.tree import ROOT
-from tests.rig.issuers.platforms import NAMES, SVID_PATH, Platforms, running_platforms
+from tests.rig.issuers.platforms import SVID_PATH, Platforms
 from tests.rig.poll import until
-from tests.rig.postgres import BINARIES, PostgresServer
-from tests.rig.system import DATABASE_GRANT, TARGET, Plan, System, running
+from tests.rig.postgres import BINARIES
+from tests.rig.system import System
 
 TOOLS: Final = os.pathsep.join([str(Path(sys.executable).parent), str(BINARIES), os.environ["PATH"]])
 # What an example runs in its session: one query, and the names of all it was told.
@@ -32,25 +32,9 @@ env | cut -d= -f1 > names
 
 
 @pytest.fixture(scope="module")
-def platforms() -> Iterator[Platforms]:
-    """All platforms."""
-    with running_platforms() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def system(postgres: PostgresServer, platforms: Platforms) -> Iterator[System]:
-    """A system with a charter for each example, which demands fresh evidence."""
-    with running(postgres, Plan(tables=platforms.tables())) as made:
-        platforms.register(made)
-        grants = {DATABASE_GRANT: {"target": TARGET, "template": "readonly"}}
-        made.apply_charter(
-            name="deploy",
-            clients=[*NAMES, "runner"],
-            grants=grants,
-            beat={"every": "1s", "missed_after": "10s", "evidence": "fresh"},
-        )
-        yield made
+def system(attested: System) -> System:
+    """A system with the charter that the examples name."""
+    return attested
 
 
 @pytest.fixture
