@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from sojourn.client.aio import open as open_here
 from sojourn.client.beat import BeatThread
 from sojourn.client.evidence import HeldSource, Workload
 from sojourn.client.jsonfacts import member, text
@@ -281,11 +283,29 @@ def test_the_evidence_of_an_attested_session_verifies_offline(system: System, pl
     live.complete()
     assert system.look(live.id, until_ended_s=20).state == "ended"
 
-    with shell(system) as sojourn:
+    with shell(system) as command:
         bundle = system.place / "attested.bundle"
-        assert sojourn("evidence", live.id, "--out", str(bundle)).returncode == 0
-        done = sojourn("verify", str(bundle), "--no-pinned", "--json")
+        assert command("evidence", live.id, "--out", str(bundle)).returncode == 0
+        done = command("verify", str(bundle), "--no-pinned", "--json")
 
     written = bundle.read_text()
     assert json.loads(done.stdout)["failed"] is None, done.stdout
     assert "unknown_claims" in written and "brand_new" in written and "github.run_id" in written
+
+
+def test_a_program_needs_no_profile_either(
+    system: System, platforms: Platforms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = platforms.github.start()
+    for name, value in platforms.github.environment_of(job).items():
+        monkeypatch.setenv(name, value)
+
+    async def work() -> str:
+        async with open_here("deploy:program", server=system.issuer, client="gh") as live:
+            assert await asyncio.to_thread(lets_in, live.credentials[0])
+            return live.id
+
+    ended = system.look(asyncio.run(work()), until_ended_s=20)
+
+    assert ended.state == "ended" and ended.reason == "completed"
+    assert member(ended.raw, "context")["github.run_id"] == job.run_id

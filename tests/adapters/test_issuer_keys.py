@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sojourn.adapters import outbound
 from sojourn.adapters.issuer_keys import IssuerKeys
 from sojourn.core.errors import Unavailable
 from sojourn.ports.issuers import Federation, IssuerPlace, Reach
@@ -135,6 +136,22 @@ async def test_an_answer_that_is_no_key_set_fails_closed(world: World, body: byt
 
     with pytest.raises(Unavailable):
         await world.kids()
+
+
+async def test_a_slow_issuer_is_given_up_and_holds_up_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "WITHIN_S", 0.3)
+    await world.kids()
+    world.issuer.slow_s = 20
+    await world.pass_time(61)
+
+    waiting = [asyncio.create_task(world.kids()) for _ in range(20)]
+    done, _ = await asyncio.wait(waiting, timeout=10)
+
+    assert len(done) == 20
+    assert all(isinstance(one.exception(), Unavailable) for one in done)
+    assert world.issuer.fetches == 2, "one asked, and the others did not ask again"
 
 
 async def test_a_kid_keeps_naming_the_key_it_first_named(world: World) -> None:
