@@ -72,7 +72,7 @@ class LiveSession:
     @property
     def issuer(self) -> str:
         """The control plane that this session is of."""
-        return self._profile.issuer
+        return self._caller.transport.issuer
 
     @property
     def view(self) -> SessionView:
