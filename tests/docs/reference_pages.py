@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.architecture.tree import ROOT
+from tests.docs import attestor_tables
 from tests.docs.state_diagrams import diagrams
 
 from sojourn import config
@@ -32,6 +33,8 @@ _SERVING: Final[Mapping[str, str]] = {
     "listen": "`HOST:PORT`; beyond loopback only with `certificate` and `key`",
     "certificate": "a PEM file with the TLS certificate",
     "key": "a PEM file with its key",
+    "issuers": "tables of [issuers](../guides/federate-a-workload.md): private addresses, CA, where to ask",
+    "trust_domains": "tables of [SPIFFE trust domains](attestors/spiffe.md): endpoint, profile, bundle",
     "database_dsn_file": "a file with the DSN of PostgreSQL as store; without it, SQLite in `state`",
 }
 _WHY: Final[Mapping[str, str]] = {
@@ -63,7 +66,8 @@ def pages() -> Mapping[Path, str]:
     """Every such page with its text as it should be."""
     folder = ROOT / "docs" / "reference"
     made = {"configuration": _configuration, "facts": _facts, "states": _states, "reasons": _reasons}
-    return {folder / f"{name}.md": page() for name, page in {**made, "ids-and-times": _ids}.items()}
+    written = {folder / f"{name}.md": page() for name, page in {**made, "ids-and-times": _ids}.items()}
+    return {**written, **attestor_tables.pages()}
 
 
 def _configuration() -> str:

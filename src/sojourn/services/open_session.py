@@ -15,6 +15,7 @@ from sojourn.config import Settings
 from sojourn.core.change import Change, Once, pin
 from sojourn.core.charter import Admission, Charter, admit
 from sojourn.core.client import Client, Role
+from sojourn.core.context import require_unattested
 from sojourn.core.errors import Invalid, NotFound, Refused
 from sojourn.core.ids import SESSION, SessionId, from_uuid
 from sojourn.core.record import RowKind
@@ -26,6 +27,7 @@ from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
 from sojourn.services._reconciling import require_reconciled
+from sojourn.services._runs import claim_run
 
 OPEN_MARK: Final = "open"
 
@@ -99,11 +101,14 @@ class OpenSession:
 
         Raises:
             Unauthenticated: the evidence does not hold.
-            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `replayed`.
-            Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`.
+            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `replayed`, `run_spent`,
+                `job_finished`, `not_lasting`.
+            Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`,
+                `attested_name`.
             NotFound: code `unknown_charter`.
         """
         now = self._clock.now()
+        require_unattested(asked.context)
         attestation = await self._attest(asked.evidence, now)
         marks = (*attestation.once, *asked.once)
         earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -114,9 +119,11 @@ class OpenSession:
             raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
         admission = admit(charter, attestation.client.name, asked.grants, asked.duration)
         await self._require_ready(admission.grants)
+        _require_lasting(charter, attestation)
         session = self._describe(asked, attestation, charter, admission, now=now)
+        marks = (*marks, *await claim_run(self._store, attestation.run, session))
         try:
-            return await self._commit(asked, attestation.client, session, marks)
+            return await self._commit(asked, attestation, session, marks)
         except Refused:
             # A concurrent call with the same key may have been first.
             earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -188,13 +195,14 @@ class OpenSession:
             generation=1,
             context={**asked.context, **attested.context},  # what was observed wins over what was said
             requested_at=now,
+            attestor=asked.evidence.type,
         )
 
     async def _commit(
-        self, asked: Asked, client: Client, session: Session, marks: tuple[Once, ...]
+        self, asked: Asked, attested: Attestation, session: Session, marks: tuple[Once, ...]
     ) -> Opening:
-        now = session.requested_at
-        step = request(session)
+        now, client = session.requested_at, attested.client
+        step = request(session, attested.unknown)
         step = step.then(approve(step.row, session.charter, now))
         if asked.idempotency is not None:
             until = now + self._settings.remember_calls
@@ -205,6 +213,16 @@ class OpenSession:
         # The client is pinned: one that is removed meanwhile opens nothing.
         await self._store.commit(Change(steps=(step,), pins=(pin(RowKind.CLIENT, client),), once=marks))
         return Opening(step.row, repeated=False)
+
+
+def _require_lasting(charter: Charter, attested: Attestation) -> None:
+    """A charter that demands fresh evidence is not opened with what can only repeat itself."""
+    if charter.beat.evidence == "fresh" and not attested.lasting:
+        raise Refused(
+            "not_lasting",
+            "the charter demands fresh evidence, and its platform cannot be asked: see `issuers` in the "
+            "server's file",
+        )
 
 
 def _call_of(client: Client, key: str) -> str:
