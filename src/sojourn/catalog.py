@@ -10,6 +10,12 @@ from typing import Final
 
 ATTESTORS: Final[Mapping[str, str]] = {
     "private_key_jwt": "sojourn.attestors.signed_jwt:SignedJwt",
+    "github_actions": "sojourn.attestors.github_actions:GitHubActions",
+    "gitlab_ci": "sojourn.attestors.gitlab_ci:GitLabCi",
+    "kubernetes": "sojourn.attestors.kubernetes:Kubernetes",
+    "oidc": "sojourn.attestors.oidc:GenericOidc",
+    "spiffe": "sojourn.attestors.spiffe:Spiffe",
+    "spiffe_x509": "sojourn.attestors.spiffe_x509:SpiffeX509",
 }
 
 PROVIDERS: Final[Mapping[str, str]] = {

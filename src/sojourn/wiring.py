@@ -12,22 +12,24 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from starlette.types import ASGIApp
 
+from sojourn.adapters.catalog_attestors import Equipment, make_attestors
 from sojourn.adapters.catalog_providers import CatalogProviders
 from sojourn.adapters.file_keys import FileKeys
+from sojourn.adapters.foreign_tokens import PublishedTokens
 from sojourn.adapters.high_water import HighWater
+from sojourn.adapters.issuer_keys import IssuerKeys
 from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
+from sojourn.adapters.platforms import AskedPlatforms
+from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.adapters.waking_store import Wake, waking
-from sojourn.attestors.signed_jwt import SignedJwt
-from sojourn.catalog import ATTESTORS
 from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
@@ -44,6 +46,8 @@ from sojourn.faces.http.serving import serve as serve_http
 from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving, read_serving, write_private
 from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestor
+from sojourn.ports.clock import Clock
+from sojourn.ports.issuers import Federation
 from sojourn.ports.store import Store
 from sojourn.ruling import Ruling
 from sojourn.services._kept import KeptSecrets
@@ -57,6 +61,7 @@ from sojourn.services.beat_session import BeatSession
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
+from sojourn.services.federate_client import FederateClient
 from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
 from sojourn.services.mint_tokens import MintTokens
@@ -65,6 +70,7 @@ from sojourn.services.open_session import OpenSession
 from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reap_leases import ReapLeases
+from sojourn.services.reattest_session import ReattestSession
 from sojourn.services.reconcile_sessions import ReconcileSessions
 from sojourn.services.reconcile_target import ReconcileTarget
 from sojourn.services.register_client import INVITATION, RegisterClient, invitation_key
@@ -100,10 +106,21 @@ class Assertions:
         )
 
 
+_NOBODY: Final = Federation()
+
+
 class Deployment:
     """Everything that runs in one process, started and stopped together."""
 
-    def __init__(self, store: Store, settings: Settings, keys: FileKeys, calendars: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        keys: FileKeys,
+        calendars: Path,
+        *,
+        federation: Federation = _NOBODY,
+    ) -> None:
         self.settings = settings
         self.clock, self.entropy, self.bell = SystemClock(), SystemEntropy(), LocalBell()
         self._wake = Wake()
@@ -125,7 +142,10 @@ class Deployment:
             end=self._end,
             suspend=self._suspend,
         )
-        self._attestors: Mapping[str, Attestor] = _attestors(self.store, settings)
+        self._attestors = _attestors(self.store, self.clock, settings.issuer, federation=federation)
+        self._reattest = ReattestSession(
+            self.store, self.clock, self._attestors, end=self._end, suspend=self._suspend
+        )
         self.verbs = self._verbs()
         self.app: ASGIApp = build(self._desk())
         self._worker = self._make_worker()
@@ -201,21 +221,6 @@ class Deployment:
             self._keys.tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
         )
 
-    def _resume(self, mint: MintTokens) -> ResumeSession:
-        return ResumeSession(
-            self.store,
-            self.clock,
-            self.entropy,
-            attestors=self._attestors,
-            providers=self._providers,
-            tokens=mint,
-            end=self._end,
-            settings=self.settings,
-            kept=self._kept,
-            keep=self._rules.keep,
-            windows=self._rules.windows,
-        )
-
     def _verbs(self) -> Verbs:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         providers, end, sealer = self._providers, self._end, self._keys.sealer
@@ -235,7 +240,7 @@ class Deployment:
                 settings=settings,
                 kept=self._kept,
             ),
-            beat=BeatSession(store, clock, mint, self._beats, keep=self._rules.keep),
+            beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
@@ -244,6 +249,7 @@ class Deployment:
             end=end,
             login=register.login,
             register_client=register,
+            federate_client=FederateClient(store, clock, entropy, settings.issuer),
             remove_client=RemoveClient(store, clock, end),
             apply_charter=ApplyCharter(store, clock, entropy),
             apply_policy=self._rules.apply,
@@ -262,14 +268,25 @@ class Deployment:
             write_evidence=WriteEvidence(store, clock, self._keys.notes),
         )
 
+    def _resume(self, mint: MintTokens) -> ResumeSession:
+        return ResumeSession(
+            self.store,
+            self.clock,
+            self.entropy,
+            reattest=self._reattest,
+            providers=self._providers,
+            tokens=mint,
+            end=self._end,
+            settings=self.settings,
+            kept=self._kept,
+            keep=self._rules.keep,
+            windows=self._rules.windows,
+        )
 
-def _attestors(store: Store, settings: Settings) -> Mapping[str, Attestor]:
-    made: dict[str, Attestor] = {}
-    for name, place in ATTESTORS.items():
-        module, _, attribute = place.partition(":")
-        attestor: type[SignedJwt] = getattr(import_module(module), attribute)
-        made[name] = attestor(store, Assertions(settings.issuer))
-    return made
+
+def _attestors(store: Store, clock: Clock, issuer: str, *, federation: Federation) -> Mapping[str, Attestor]:
+    tokens = PublishedTokens(IssuerKeys(clock, federation), SpiffeBundles(clock, federation))
+    return make_attestors(Equipment(store, Assertions(issuer), tokens, AskedPlatforms(federation)))
 
 
 async def assemble(serving: Serving) -> Deployment:
@@ -281,7 +298,8 @@ async def assemble(serving: Serving) -> Deployment:
     deployment = deployment_id(serving.state)
     keys = FileKeys(serving.state / "keys", f"sojourn.{deployment}/log")
     settings = Settings(serving.issuer, deployment)
-    return Deployment(await open_store(serving), settings, keys, serving.state / "calendars")
+    calendars, federation = serving.state / "calendars", serving.federation
+    return Deployment(await open_store(serving), settings, keys, calendars, federation=federation)
 
 
 async def open_store(serving: Serving) -> Store:

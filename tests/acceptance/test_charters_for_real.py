@@ -46,7 +46,7 @@ def test_openers_must_show_attested_facts_and_a_claim_is_no_attestation(system: 
     wish = Wish("attested", "1", None, context={"github.repository_id": "42"})
 
     assert refusal(system, "attested").code == "not_in_charter"
-    with pytest.raises(Invalid, match="reserved_name"):
+    with pytest.raises(Invalid, match="attested_name"):
         open_session(system.workload, wish, transport=system.transport)
 
 

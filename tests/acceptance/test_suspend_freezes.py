@@ -13,10 +13,11 @@ import anyio
 import pytest
 
 from sojourn.client.caller import ClientCaller
+from sojourn.client.evidence import KeySource
 from sojourn.client.jsonfacts import Json, members
 from sojourn.client.session import LiveSession
 from sojourn.client.views import CredentialView, TokenView
-from sojourn.core.errors import Conflict, NotFound, Refused, SojournError
+from sojourn.core.errors import Conflict, Refused, SojournError, Unauthenticated
 from tests.acceptance.books import GRANT, left_of, oid_of, with_books
 from tests.acceptance.login import lets_in, long_query
 from tests.rig.poll import fault_falls_after, until
@@ -82,9 +83,9 @@ def test_evidence_of_another_workload_thaws_nothing(system: System) -> None:
     suspend(system, live)
     until(lambda: frozen(system, live))
     stranger = system.add_client("stranger", "workload")
-    live._profile = stranger  # the session's key with somebody else's evidence
+    live._source = KeySource(stranger)  # the session's key with somebody else's evidence
 
-    with pytest.raises(NotFound):
+    with pytest.raises(Unauthenticated):
         live.resume()
 
     assert system.look(live.id).state == "suspended"

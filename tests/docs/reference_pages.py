@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.architecture.tree import ROOT
-from tests.docs import policy_page
+from tests.docs import attestor_tables, policy_page
 from tests.docs.state_diagrams import diagrams
 
 from sojourn import config
@@ -34,6 +34,8 @@ _SERVING: Final[Mapping[str, str]] = {
     "listen": "`HOST:PORT`; beyond loopback only with `certificate` and `key`",
     "certificate": "a PEM file with the TLS certificate",
     "key": "a PEM file with its key",
+    "issuers": "tables of [issuers](../guides/federate-a-workload.md): private addresses, CA, where to ask",
+    "trust_domains": "tables of [SPIFFE trust domains](attestors/spiffe.md): endpoint, profile, bundle",
     "database_dsn_file": "a file with the DSN of PostgreSQL as store; without it, SQLite in `state`",
 }
 _WHY: Final[Mapping[str, str]] = {
@@ -69,7 +71,7 @@ def pages() -> Mapping[Path, str]:
     made = {"configuration": _configuration, "facts": _facts, "states": _states, "reasons": _reasons}
     made |= {"ids-and-times": _ids, "policy": policy_page.page}
     written = {folder / f"{name}.md": page() for name, page in made.items()}
-    return {**written, folder / "sojourn.cedarschema": schema_text()}
+    return {**written, **attestor_tables.pages(), folder / "sojourn.cedarschema": schema_text()}
 
 
 def _configuration() -> str:

@@ -222,14 +222,14 @@ class Script:
         )
         return Activation(active, self(active, Mark(1, 7)), (credential,), Mark(1, 7))
 
-    async def beat(self, session: SessionId, key: str, *, renew: bool) -> Beat:
+    async def beat(self, session: SessionId, key: str, **_: object) -> Beat:
         self._called("beat")
         found = self._find(session)
         if found.state in LEAVING:
             raise Refused("session_ended", "the session has ended")
         return Beat(found, self(found, Mark(1, 7)) if found.state is State.ACTIVE else ())
 
-    async def complete(self, session: SessionId, key: str) -> Session:
+    async def complete(self, session: SessionId, key: str, **_: object) -> Session:
         return await self.end(session, Cause(Reason.COMPLETED, "workload"))
 
     async def end(self, session: SessionId, cause: Cause) -> Session:

@@ -22,6 +22,7 @@ from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
 from tests.faces.ruling import Ruling
 from tests.faces.samples import ISSUER, a_client
 from tests.faces.scripted import JwtAttestor, MemoryStore, Script
+from tests.faces.scripted_federation import Federate
 from tests.faces.scripted_parts import Notes, QuietBell, Reconcile, SetClock, Signer
 
 Headers = list[tuple[str, str]]
@@ -115,6 +116,7 @@ class World:
             end=s.end,
             login=s.login,
             register_client=s.register_client,
+            federate_client=Federate(self.store),
             remove_client=s.remove_client,
             apply_charter=s.apply_charter,
             apply_policy=ruling.apply,

@@ -56,6 +56,7 @@ class Plan:
     public_port: int | None = None  # where the issuer is told to be, when a proxy stands before it
     beat: Mapping[str, object] = field(default_factory=lambda: {"every": "60s", "missed_after": "300s"})
     longest: str = "30m"
+    tables: str = ""  # more of the server's file, such as its issuers
 
 
 class System:
@@ -178,7 +179,8 @@ class System:
             self.postgres.sql(f'CREATE DATABASE "{name}"')
             _write_private(self.place / "dsn", self.postgres.dsn(name))
             members_of["database_dsn_file"] = str(self.place / "dsn")
-        config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in members_of.items()))
+        written = "".join(f"{name} = {json.dumps(value)}\n" for name, value in members_of.items())
+        config.write_text(written + self.plan.tables)
         bent = json.dumps(dict(self.plan.settings))
         return [sys.executable, "-m", "tests.rig.control_plane_main", str(config), bent]
 

@@ -37,6 +37,7 @@ from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.open_session import OpenRequest, OpenSession
 from sojourn.services.reap_leases import ReapLeases
+from sojourn.services.reattest_session import ReattestSession
 from sojourn.services.resume_session import ResumeSession
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
@@ -165,14 +166,15 @@ class Node:
             settings=settings,
             kept=kept,
         )
-        self.beat = BeatSession(store, clock, mint, self.beats)
         self.narrow = NarrowSession(store, clock, entropy, settings)
         self.suspend = SuspendSession(store, clock, entropy, settings)
+        reattest = ReattestSession(store, clock, attestors, end=self.end, suspend=self.suspend)
+        self.beat = BeatSession(store, clock, mint, self.beats, reattest=reattest)
         self.resume = ResumeSession(
             store,
             clock,
             entropy,
-            attestors=attestors,
+            reattest=reattest,
             providers=providers,
             tokens=mint,
             end=self.end,

@@ -75,6 +75,6 @@ class SignedJwt:
 
     async def _known(self, claimed: str) -> Client:
         client = await self._store.client(ClientId(claimed))
-        if client is None or client.removed_at is not None:
+        if client is None or client.removed_at is not None or client.federated:
             raise Unauthenticated("bad_assertion", "the assertion could not be verified")
         return client

@@ -1,4 +1,7 @@
-"""`sojourn client …` and `sojourn login`: keys are made here, only their public half is sent."""
+"""`sojourn client …` and `sojourn login`: keys are made here, only their public half is sent.
+
+A workload that its platform vouches for gets no key at all.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from cyclopts import App, Parameter
 
 from sojourn.cli.calling import caller_of, guarded, name_in_path, profile_of
 from sojourn.cli.exits import Exit
+from sojourn.cli.federation import Issuer, Match, Platform, rule_of
 from sojourn.cli.manage import AsJson
 from sojourn.cli.manage import Profile as Chosen
 from sojourn.cli.output import show_json, show_table
@@ -37,12 +41,28 @@ def add(
     out: Annotated[
         Path | None, Parameter(help="Where the profile goes; default: the profile folder.")
     ] = None,
+    github: Platform = False,
+    gitlab: Platform = False,
+    kubernetes: Platform = False,
+    oidc: Platform = False,
+    spiffe: Platform = False,
+    issuer: Issuer = None,
+    match: Match = None,
     profile: Chosen = None,
     as_json: AsJson = False,
 ) -> int:
-    """Register a client: makes its key here and writes its 0600 profile."""
+    """Register a client: makes its key here and writes its 0600 profile, or takes the rule of a platform."""
+    platforms = {
+        "github_actions": github,
+        "gitlab_ci": gitlab,
+        "kubernetes": kubernetes,
+        "oidc": oidc,
+        "spiffe": spiffe,
+    }
 
     def work() -> int:
+        if federated := rule_of(platforms, issuer, match):
+            return _federate({"name": name, "role": role, "owner": owner, **federated}, profile, as_json)
         mine, key = profile_of(profile), Es256Key.generate()
         path = out or profile_path(role, os.environ)
         _refuse_to_overwrite(path)
@@ -60,6 +80,17 @@ def add(
     return guarded(work, as_json=as_json)
 
 
+def _federate(body: dict[str, object], profile: str | None, as_json: bool) -> int:
+    answer = caller_of(profile).ask("POST", "/v1/clients", body).json()
+    if as_json:
+        show_json({"client": answer, "profile": None})
+        return Exit.OK
+    server = profile_of(profile).issuer
+    print(f"workload {body['name']} is {text(answer, 'id')}; it has no key, its platform vouches for it")
+    print(f"there: sojourn run --server {server} --client {body['name']} --task KIND:REF -- CMD")
+    return Exit.OK
+
+
 @app.command(name="ls")
 def list_clients(*, profile: Chosen = None, as_json: AsJson = False) -> int:
     """List the clients."""
@@ -70,9 +101,10 @@ def list_clients(*, profile: Chosen = None, as_json: AsJson = False) -> int:
             show_json(answer)
             return Exit.OK
         rows = (
-            (c.get("id"), c.get("name"), c.get("role"), c.get("owner")) for c in members(answer, "clients")
+            (c.get("id"), c.get("name"), c.get("role"), c.get("owner"), c.get("attestor"))
+            for c in members(answer, "clients")
         )
-        show_table(("CLIENT", "NAME", "ROLE", "OWNER"), rows)
+        show_table(("CLIENT", "NAME", "ROLE", "OWNER", "BY"), rows)
         return Exit.OK
 
     return guarded(work, as_json=as_json)

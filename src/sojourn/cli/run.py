@@ -60,12 +60,18 @@ def _run(options: RunOptions) -> int:
 
 
 def _open_and_run(options: RunOptions, tether: Tether) -> int:
-    from sojourn.client.profile import load_profile, profile_path
+    from sojourn.client.evidence import workload_here
     from sojourn.client.session import Wish, end_quietly, open_session
 
-    profile = load_profile(profile_path("workload", os.environ, chosen=options.profile))
+    who = workload_here(
+        os.environ,
+        server=options.server,
+        client=options.client,
+        evidence=options.evidence,
+        profile=options.profile,
+    )
     wish = Wish(options.kind, options.ref, options.grants, options.duration)
-    live = open_session(profile, wish)
+    live = open_session(who, wish)
     from sojourn.cli.supervision import Supervision  # not before the first request has left
 
     try:

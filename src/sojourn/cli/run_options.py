@@ -22,6 +22,9 @@ class RunOptions:
     command: tuple[str, ...]
     addresses: dict[str, str]
     profile: str | None
+    server: str | None
+    client: str | None
+    evidence: str | None
     secrets_in_env: bool
     as_json: bool
     quiet: bool
@@ -51,6 +54,9 @@ def run_parser() -> argparse.ArgumentParser:
     add("--api", metavar="NAME=URL", action="append", default=[], help="where the audience NAME is served")
     add("--env", action="store_true", help="put the first credential into the command's environment, too")
     add("--profile", metavar="PATH", help="the workload's profile")
+    add("--server", metavar="URL", help="the control plane, where the platform vouches for the workload")
+    add("--client", metavar="NAME", help="the client whose rule fits this workload; goes with --server")
+    add("--evidence", metavar="TYPE:FILE", help="a file with the workload's token, kept fresh by others")
     add("--json", action="store_true", help="write the receipt as one JSON line to standard error")
     add("--quiet", action="store_true", help="write no receipt")
     add("command", nargs="*", metavar="-- CMD", help="the command and its arguments")
@@ -78,6 +84,9 @@ def read_options(argv: Sequence[str]) -> RunOptions:
         command=tuple(command),
         addresses=dict(_address(pair) for pair in found.api),
         profile=found.profile,
+        server=found.server,
+        client=found.client,
+        evidence=found.evidence,
         secrets_in_env=found.env,
         as_json=found.json,
         quiet=found.quiet,

@@ -20,6 +20,7 @@ from sojourn.cli.tether import LOST, Tether
 from sojourn.cli.tree import kill_all, make_group
 from sojourn.cli.workspace import Workspace
 from sojourn.client.beat import BeatThread
+from sojourn.client.evidence import without_evidence
 from sojourn.client.session import LiveSession, end_quietly
 
 RECEIPT_WAIT_S: Final = 10
@@ -60,7 +61,7 @@ class Supervision:
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         self._tether.start(
             options.command,
-            {**os.environ, **added},
+            {**without_evidence(os.environ), **added},
             group=self._group,
             own_session=self._own_session,
             folder=workspace.folder,

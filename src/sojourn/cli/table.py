@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 from sojourn.cli import charters, clients, evidence, policies, reviews, serve, targets
 from sojourn.cli.discover import discover
 from sojourn.cli.doctor import doctor
+from sojourn.cli.examples import example
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import say
 from sojourn.cli.version import installed_version
@@ -28,6 +29,7 @@ def build() -> App:
     for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):
         app.command(function)
     app.command(run)
+    app.command(example)
     app.command(_completion_of(app), name="completion")
     return app
 

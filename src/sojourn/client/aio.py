@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from sojourn.client.beat import BeatThread
-from sojourn.client.profile import load_profile, profile_path
+from sojourn.client.evidence import workload_here
 from sojourn.client.session import LiveSession, Wish, end_quietly, open_session
 
 
@@ -23,17 +23,21 @@ async def open(
     grants: Sequence[str] | None = None,
     duration: timedelta | None = None,
     profile: str | None = None,
+    server: str | None = None,
+    client: str | None = None,
 ) -> AsyncIterator[LiveSession]:
     """Open a session for `task` (`KIND` or `KIND:REF`) and complete it at the end of the block.
 
-    The task that entered the block is cancelled when the session ends under it.
+    With `server` and `client` (or their variables) the platform vouches for the workload, and no key
+    is kept; else the profile's key does. The task that entered the block is cancelled when the
+    session ends under it.
 
     Raises:
         SojournError: the session could not be opened.
     """
     kind, _, ref = task.partition(":")
-    client = load_profile(profile_path("workload", os.environ, chosen=profile))
-    live = await asyncio.to_thread(open_session, client, Wish(kind, ref or "-", grants, duration))
+    who = workload_here(os.environ, server=server, client=client, profile=profile)
+    live = await asyncio.to_thread(open_session, who, Wish(kind, ref or "-", grants, duration))
     loop, owner = asyncio.get_running_loop(), asyncio.current_task()
 
     def on_end(reason: str) -> None:

@@ -13,8 +13,9 @@ from datetime import timedelta
 from threading import Lock
 from typing import Final, TypeVar
 
-from sojourn.client.caller import SessionCaller, assertion, prove, send_json
+from sojourn.client.caller import SessionCaller, prove, send_json
 from sojourn.client.clock import EdgeClock
+from sojourn.client.evidence import Source, Workload, workload_of
 from sojourn.client.jsonfacts import Json, member, members
 from sojourn.client.profile import Profile
 from sojourn.client.signing import Es256Key
@@ -28,7 +29,7 @@ from sojourn.client.views import (
     read_session,
     read_tokens,
 )
-from sojourn.core.errors import SojournError, Unavailable
+from sojourn.core.errors import Refused, SojournError, Unavailable
 
 T = TypeVar("T")
 _OPEN_TRIES: Final = 3
@@ -60,8 +61,8 @@ class Wish:
 class LiveSession:
     """A session whose key this program holds."""
 
-    def __init__(self, profile: Profile, caller: SessionCaller, opened: Opened, clock: EdgeClock) -> None:
-        self._profile, self._caller, self._clock, self._lock = profile, caller, clock, Lock()
+    def __init__(self, source: Source, caller: SessionCaller, opened: Opened) -> None:
+        self._source, self._caller, self._lock = source, caller, Lock()
         self.id = opened.session.id
         self.key = caller.key
         self.credentials: tuple[CredentialView, ...] = opened.credentials
@@ -71,7 +72,7 @@ class LiveSession:
     @property
     def issuer(self) -> str:
         """The control plane that this session is of."""
-        return self._profile.issuer
+        return self._caller.transport.issuer
 
     @property
     def view(self) -> SessionView:
@@ -93,13 +94,18 @@ class LiveSession:
         self._over = True
 
     def beat(self, *, renew: bool = False) -> SessionView:
-        """Say that the workload lives; answers bring fresh tokens.
+        """Say that the workload lives, with fresh evidence where it is owed; answers bring fresh tokens.
+
+        A platform that does not vouch for the workload any more has ended it: that is reported.
 
         Raises:
-            Refused: code `session_ended`.
-            Unavailable: the server could not be heard.
+            Refused: code `session_ended`, or another that ended it.
+            Unavailable: the server, or the platform, could not be heard.
         """
-        opened = read_opened(self._ask("POST", "/beat", {"renew": True} if renew else {}))
+        body: dict[str, object] = {"renew": True} if renew else {}
+        if self._owes_evidence():
+            body["evidence"] = dict(self._gather())
+        opened = read_opened(self._ask("POST", "/beat", body))
         self._heard(opened)
         return opened.session
 
@@ -118,8 +124,7 @@ class LiveSession:
 
     def resume(self) -> Opened:
         """Prove again who this is, after a suspension; brings new secrets and tokens."""
-        evidence = {"type": "private_key_jwt", "assertion": assertion(self._profile, self._clock)}
-        opened = read_opened(self._ask("POST", "/resume", {"evidence": evidence}))
+        opened = read_opened(self._ask("POST", "/resume", {"evidence": dict(self._gather())}))
         self.credentials = opened.credentials
         self._heard(opened)
         return opened
@@ -132,6 +137,19 @@ class LiveSession:
     def leases(self) -> tuple[Json, ...]:
         """The records of its downstream credentials."""
         return members(self._ask("GET", "/leases"), "leases")
+
+    def _owes_evidence(self) -> bool:
+        beat = self.view.raw.get("beat")
+        return isinstance(beat, dict) and beat.get("evidence") == "fresh" and self.view.state == "active"
+
+    def _gather(self) -> Json:
+        try:
+            return self._source.gather()
+        except Refused as error:
+            self.mark_over()
+            # Lost, it is not repeated: the beat that fails to come says the same a little later.
+            self._ask("POST", "/complete", {"job_finished": error.message[:500]})
+            raise Refused("session_ended", "job_finished") from error
 
     def _ask(self, method: str, rest: str, body: Json | None = None, *, wait_s: float = 0.0) -> Json:
         answer: Answer = self._caller.ask(method, f"/v1/sessions/{self.id}{rest}", body, wait_s=wait_s)
@@ -150,7 +168,7 @@ class LiveSession:
 
 
 def open_session(
-    profile: Profile, wish: Wish, *, key: Es256Key | None = None, transport: Transport | None = None
+    who: Profile | Workload, wish: Wish, *, key: Es256Key | None = None, transport: Transport | None = None
 ) -> LiveSession:
     """Open a session for `wish`, bound to a key made here and kept in memory.
 
@@ -160,11 +178,12 @@ def open_session(
     Raises:
         SojournError: what the server answered.
     """
-    clock, wire = EdgeClock(), transport or Transport(profile.issuer)
+    workload = workload_of(who)
+    clock, wire = EdgeClock(), transport or Transport(workload.issuer)
     caller = SessionCaller(wire, key or Es256Key.generate(), clock)
     for _ in range(_OPEN_TRIES):
-        opened = _open_once(profile, wish, caller, clock=clock)
-        live = LiveSession(profile, caller, opened, clock)
+        opened = _open_once(workload.source, wish, caller, clock=clock)
+        live = LiveSession(workload.source, caller, opened)
         if not opened.secret_spent:
             return live
         _until_answered(live.complete)
@@ -173,9 +192,9 @@ def open_session(
     )
 
 
-def _open_once(profile: Profile, wish: Wish, caller: SessionCaller, *, clock: EdgeClock) -> Opened:
+def _open_once(source: Source, wish: Wish, caller: SessionCaller, *, clock: EdgeClock) -> Opened:
     name = secrets.token_urlsafe(16)
-    return _until_answered(lambda: _send_open(profile, wish, caller, clock=clock, name=name))
+    return _until_answered(lambda: _send_open(source, wish, caller, clock=clock, name=name))
 
 
 def _until_answered(send: Callable[[], T]) -> T:
@@ -189,8 +208,8 @@ def _until_answered(send: Callable[[], T]) -> T:
     return send()
 
 
-def _send_open(profile: Profile, wish: Wish, caller: SessionCaller, *, clock: EdgeClock, name: str) -> Opened:
-    evidence = {"type": "private_key_jwt", "assertion": assertion(profile, clock)}
+def _send_open(source: Source, wish: Wish, caller: SessionCaller, *, clock: EdgeClock, name: str) -> Opened:
+    evidence = dict(source.gather())
     proof = prove(caller.key, clock, "POST", caller.transport.url("/v1/sessions"))
     headers = {"DPoP": proof, "Idempotency-Key": name}
     body = {**wish.to_json(), "evidence": evidence}

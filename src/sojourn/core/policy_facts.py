@@ -40,7 +40,6 @@ FACTS: Final[Mapping[str, FactRule]] = {
     "generation": FactRule("Long", _SESSION, "raised by each suspension, resumption and narrowing"),
     "renewals_left": FactRule("Long", _SESSION, "how often it may still be renewed"),
     "renew": FactRule("Bool", (Action.CONTINUE,), "whether the beat asks for a renewal"),
-    "drift": FactRule("Set<String>", (Action.CONTINUE,), "names of facts that differ from the opening"),
     "audience": FactRule("String", (Action.USE,), "the audience that a token would be for"),
     "action": FactRule("String", (Action.USE,), "the action that it would permit there"),
     "child_grants": FactRule("Set<String>", (Action.DELEGATE,), "names of the grants that a child would get"),

@@ -114,11 +114,17 @@ def unchanged(row: R) -> Step[R]:
 
 
 def born(
-    kind: FactKind, row_kind: RowKind, row: R, at: datetime, *, session: SessionId | None = None
+    kind: FactKind,
+    row_kind: RowKind,
+    row: R,
+    at: datetime,
+    *,
+    session: SessionId | None = None,
+    notes: Mapping[str, object] | None = None,
 ) -> Step[R]:
-    """A new row, recorded whole."""
+    """A new row, recorded whole, with notes for the reader."""
     changes = {f.name: getattr(row, f.name) for f in fields(row)}  # type: ignore[arg-type]
-    return Step(row, 0, (Fact(kind, row_kind, row.id, session, at, changes),))
+    return Step(row, 0, (Fact(kind, row_kind, row.id, session, at, changes, notes or {}),))
 
 
 def moved(kind: FactKind, row_kind: RowKind, row: R, at: datetime, **change: object) -> Step[R]:

@@ -104,10 +104,16 @@ class Session:
     break_glass: bool = False  # opened in an emergency, so its use is reviewed by a person
 
 
-def request(session: Session) -> Step[Session]:
-    """A session has been asked for; nothing is granted yet."""
+def request(session: Session, unknown_claims: tuple[str, ...] = ()) -> Step[Session]:
+    """A session has been asked for; nothing is granted yet. Claims that nothing checks are named."""
+    notes = {"unknown_claims": unknown_claims} if unknown_claims else None
     return born(
-        FactKind.SESSION_REQUESTED, RowKind.SESSION, session, session.requested_at, session=session.id
+        FactKind.SESSION_REQUESTED,
+        RowKind.SESSION,
+        session,
+        session.requested_at,
+        session=session.id,
+        notes=notes,
     )
 
 

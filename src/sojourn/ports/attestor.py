@@ -17,6 +17,7 @@ class Evidence:
 
     type: str
     assertion: str
+    client: str = ""  # the name or id of the client it stands for; a key says so by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,19 @@ class Attestation:
     """Who it is, what was observed, and the marks that make the evidence single-use.
 
     `once` is committed together with whatever the attestation permits, so that two uses of
-    the same evidence cannot both succeed.
+    the same evidence cannot both succeed. `selectors` are all attested facts, under dotted
+    names; `context` are those that the session keeps.
     """
 
     client: Client
     once: tuple[Once, ...] = ()
     context: Mapping[str, str] = field(default_factory=dict)
-    selectors: Mapping[str, str] = field(default_factory=dict)  # every observed fact, for charters
+    selectors: Mapping[str, str] = field(default_factory=dict)
+    identity: frozenset[str] = frozenset()  # facts that no later evidence may change
+    pinned: frozenset[str] = frozenset()  # facts that are compared unless a charter says otherwise
+    unknown: tuple[str, ...] = ()  # claims that no table lists: reported, never used
+    run: str | None = None  # the one run of work it was made for, which opens one session
+    lasting: bool = True  # whether such evidence, shown again, says that the work goes on
 
 
 class Attestor(Protocol):
@@ -42,5 +49,7 @@ class Attestor(Protocol):
         Raises:
             Unauthenticated: code `bad_evidence` (or a narrower one); never says which part
                 of a secret was wrong.
+            Refused: code `job_finished`; its platform says that the work is over.
+            Unavailable: who could say cannot be asked now.
         """
         ...

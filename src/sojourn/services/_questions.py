@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Final
 
 from sojourn.core.client import Client
+from sojourn.core.context import is_attested
 from sojourn.core.policy import Action, Party, Question, Value
 from sojourn.core.scope import Grants
 from sojourn.core.session import Session
-
-ATTESTED: Final = "."
-"""Only names of observed facts hold a dot: what a workload says of itself may not."""
 
 
 def opening(session: Session) -> Question:
@@ -22,11 +19,9 @@ def opening(session: Session) -> Question:
     return Question(Action.OPEN, workload(session), charter(session), facts)
 
 
-def continuing(
-    session: Session, now: datetime, *, renew: bool = False, drift: Iterable[str] = ()
-) -> Question:
+def continuing(session: Session, now: datetime, *, renew: bool = False) -> Question:
     """May the session go on?"""
-    facts = {**_lived(session, now), "renew": renew, "drift": frozenset(drift)}
+    facts = {**_lived(session, now), "renew": renew}
     return Question(Action.CONTINUE, workload(session), charter(session), facts)
 
 
@@ -79,6 +74,11 @@ def charter(session: Session) -> Party:
     return Party("Charter", session.task.kind, members)
 
 
+def observed(session: Session) -> dict[str, str]:
+    """The facts of its context that an attestor observed; what the workload said is not among them."""
+    return {name: value for name, value in session.context.items() if is_attested(name)}
+
+
 def _lived(session: Session, now: datetime) -> dict[str, Value]:
     return {
         **_asked(session),
@@ -91,7 +91,7 @@ def _lived(session: Session, now: datetime) -> dict[str, Value]:
 
 def _asked(session: Session) -> dict[str, Value]:
     grants: Grants = session.grants
-    attested = {f"{name}={value}" for name, value in session.context.items() if ATTESTED in name}
+    attested = {f"{name}={value}" for name, value in observed(session).items()}
     return {
         "task_ref": session.task.ref,
         "grants": grants.names(),

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sojourn.core.change import Change
-from sojourn.core.errors import Conflict, NotFound, Refused
+from sojourn.core.errors import Conflict, NotFound, Refused, Unauthenticated
 from sojourn.core.ids import SessionId
 from sojourn.core.session import LEAVING, Session, State, is_live, reason_of, renew
+from sojourn.ports.attestor import Evidence
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Mark, Store
 from sojourn.services._retry import decide_again
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.mint_tokens import MintTokens, Token
+from sojourn.services.reattest_session import ReattestSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Beat:
 
 
 class BeatSession:
-    """Takes a beat, and renews the window when asked to."""
+    """Takes a beat, looks at who sends it, and renews the window when asked to."""
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class BeatSession:
         mint: MintTokens,
         beats: BeatBook,
         *,
+        reattest: ReattestSession,
         keep: KeepAllowed | None = None,
     ) -> None:
         self._keep = keep
@@ -42,29 +45,52 @@ class BeatSession:
         self._clock = clock
         self._mint = mint
         self._beats = beats
+        self._reattest = reattest
 
-    async def __call__(self, session_id: SessionId, key: str, *, renew: bool = False) -> Beat:
+    async def __call__(
+        self, session_id: SessionId, key: str, *, renew: bool = False, evidence: Evidence | None = None
+    ) -> Beat:
         """Note that the session lives; one that is suspended, or waits since a restore, gets none.
 
         Raises:
             NotFound: code `unknown_session`; also for another key.
-            Refused: code `session_ended`, `no_renewal_left`, `policy_refused` or `policy_error`.
+            Refused: code `session_ended`, `context_changed`, `job_finished`, `no_renewal_left`,
+                `policy_refused` or `policy_error`.
+            Unauthenticated: the evidence does not hold; code `evidence_expected`, there is none.
+            Unavailable: who could judge the evidence cannot be asked; this was no beat.
             Conflict: code `wrong_state`; the session is not active yet.
         """
-        return await decide_again(lambda: self._attempt(session_id, key, renew), self._clock)
+        if evidence is not None:
+            await self._look_again(session_id, key, evidence)
+        attested = evidence is not None
+        return await decide_again(
+            lambda: self._attempt(session_id, key, renew, attested=attested), self._clock
+        )
 
-    async def _attempt(self, session_id: SessionId, key: str, wants_renewal: bool) -> Beat:
-        # The mark is read before the session: see `MintTokens`.
-        mark = (await self._store.head()).mark
+    async def _look_again(self, session_id: SessionId, key: str, evidence: Evidence) -> None:
+        session = await self._held(session_id, key)
+        if session.state is State.ACTIVE:
+            again = await self._reattest(session, evidence, by="beat")
+            if again.once:
+                await self._store.commit(Change(once=again.once))
+
+    async def _held(self, session_id: SessionId, key: str) -> Session:
         session = await self._store.session(session_id)
         if session is None or session.key != key:
             raise NotFound("unknown_session", f"there is no session `{session_id}`")
-        now = self._clock.now()
-        _require_staying(session, now)
+        _require_staying(session, self._clock.now())
+        return session
+
+    async def _attempt(self, session_id: SessionId, key: str, wants_renewal: bool, *, attested: bool) -> Beat:
+        # The mark is read before the session: see `MintTokens`.
+        mark = (await self._store.head()).mark
+        session, now = await self._held(session_id, key), self._clock.now()
         if session.state is State.SUSPENDED:
             return Beat(session, ())
         if not is_live(session, now):
             raise Conflict("wrong_state", f"expected an active session, it is `{session.state}`")
+        if session.beat.evidence == "fresh" and not attested:
+            raise Unauthenticated("evidence_expected", f"expected fresh evidence `{session.attestor}`")
         if await self._store.is_restored(session.id):  # it may have ended in the time that was lost
             await self._beats.note(session, now)
             return Beat(session, ())

@@ -17,8 +17,10 @@ class CompleteSession:
         self._store = store
         self._end = end
 
-    async def __call__(self, session_id: SessionId, key: str) -> Session:
+    async def __call__(self, session_id: SessionId, key: str, *, job_finished: str | None = None) -> Session:
         """The session, leaving; asking twice changes nothing.
+
+        `job_finished` says that its platform declared the job over, in the platform's words.
 
         Raises:
             NotFound: code `unknown_session`; also for another key, which reads alike.
@@ -26,4 +28,6 @@ class CompleteSession:
         session = await self._store.session(session_id)
         if session is None or session.key != key:
             raise NotFound("unknown_session", f"there is no session `{session_id}`")
-        return await self._end(session_id, Cause(Reason.COMPLETED, session.client))
+        if job_finished is None:
+            return await self._end(session_id, Cause(Reason.COMPLETED, session.client))
+        return await self._end(session_id, Cause(Reason.JOB_FINISHED, session.client, job_finished[:500]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict
 from sojourn.core.policy import Action, Verdict
@@ -26,25 +24,23 @@ class KeepAllowed:
         self._end = end
         self._suspend = suspend
 
-    async def __call__(
-        self, session: Session, *, renew: bool = False, drift: Collection[str] = ()
-    ) -> Verdict:
+    async def __call__(self, session: Session, *, renew: bool = False) -> Verdict:
         """The verdict, if the session may go on; otherwise it has been ended or suspended.
 
         Raises:
             Refused: code `policy_refused` or `policy_error`.
         """
-        verdict = await self.verdict(session, renew=renew, drift=drift)
+        verdict = await self.verdict(session, renew=renew)
         if not verdict.allowed:
             await self.act(session, verdict)
         return require(verdict, Action.CONTINUE)
 
-    async def verdict(self, session: Session, *, renew: bool = False, drift: Collection[str] = ()) -> Verdict:
+    async def verdict(self, session: Session, *, renew: bool = False) -> Verdict:
         """Whether the session may go on, without doing anything about it."""
         policies = await self._book.lately()
         if policies.permits_all(Action.CONTINUE):
             return Verdict(allowed=True, number=policies.number)
-        asked = questions.continuing(session, self._clock.now(), renew=renew, drift=drift)
+        asked = questions.continuing(session, self._clock.now(), renew=renew)
         return self._book.judge(policies, asked)
 
     async def act(self, session: Session, verdict: Verdict) -> None:

@@ -16,6 +16,7 @@ from sojourn.config import Settings
 from sojourn.core.change import Change, Once, pin
 from sojourn.core.charter import Admission, Charter, admit
 from sojourn.core.client import Client, Role
+from sojourn.core.context import require_unattested
 from sojourn.core.errors import Invalid, NotFound, Refused
 from sojourn.core.ids import REVIEW, SESSION, ReviewId, SessionId, from_uuid
 from sojourn.core.record import Row, RowKind, Step
@@ -27,8 +28,8 @@ from sojourn.core.window import Window
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
-from sojourn.services._questions import ATTESTED
 from sojourn.services._reconciling import require_reconciled
+from sojourn.services._runs import claim_run
 from sojourn.services.opening_rules import OpeningRules, Ruled
 
 log = logging.getLogger(__name__)
@@ -108,14 +109,15 @@ class OpenSession:
         Raises:
             Unauthenticated: the evidence does not hold.
             Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `class_too_weak`,
-                `outside_window`, `policy_refused`, `policy_error`, `replayed`.
+                `outside_window`, `policy_refused`, `policy_error`, `replayed`, `run_spent`,
+                `job_finished`, `not_lasting`.
             Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`,
-                `reserved_name`.
+                `attested_name`.
             NotFound: code `unknown_charter`.
             Unavailable: code `calendar_unavailable`.
         """
         now = self._clock.now()
-        _require_unreserved(asked.context)
+        require_unattested(asked.context)
         attestation = await self._attest(asked.evidence, now)
         marks = (*attestation.once, *asked.once)
         earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -127,11 +129,13 @@ class OpenSession:
         name, seen = attestation.client.name, attestation.selectors
         admission = admit(charter, name, asked.grants, asked.duration, attested=seen)
         await self._require_ready(admission.grants)
+        _require_lasting(charter, attestation)
         ruled = Ruled(self._describe(asked, attestation, charter, admission, now=now), {})
         if self._rules is not None:
             ruled = await self._rules(ruled.session, charter)
+        marks = (*marks, *await claim_run(self._store, attestation.run, ruled.session))
         try:
-            return await self._commit(asked, attestation.client, ruled, marks)
+            return await self._commit(asked, attestation, ruled, marks)
         except Refused:
             # A concurrent call with the same key may have been first.
             earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -210,9 +214,12 @@ class OpenSession:
             break_glass=charter.break_glass,
         )
 
-    async def _commit(self, asked: Asked, client: Client, ruled: Ruled, marks: tuple[Once, ...]) -> Opening:
-        session, now = ruled.session, ruled.session.requested_at
-        step = request(session)
+    async def _commit(
+        self, asked: Asked, attested: Attestation, ruled: Ruled, marks: tuple[Once, ...]
+    ) -> Opening:
+        session, client = ruled.session, attested.client
+        now = session.requested_at
+        step = request(session, attested.unknown)
         step = step.then(approve(step.row, session.charter, now, ruled.notes))
         if asked.idempotency is not None:
             until = now + self._settings.remember_calls
@@ -246,10 +253,14 @@ def _require_class(target: Target, grants: Grants) -> None:
             )
 
 
-def _require_unreserved(context: Mapping[str, str]) -> None:
-    """What a workload says of itself must not look like what was observed of it."""
-    if claimed := sorted(name for name in context if ATTESTED in name):
-        raise Invalid("reserved_name", f"`{claimed[0][:64]}`: names with a dot are for observed facts")
+def _require_lasting(charter: Charter, attested: Attestation) -> None:
+    """A charter that demands fresh evidence is not opened with what can only repeat itself."""
+    if charter.beat.evidence == "fresh" and not attested.lasting:
+        raise Refused(
+            "not_lasting",
+            "the charter demands fresh evidence, and its platform cannot be asked: see `issuers` in the "
+            "server's file",
+        )
 
 
 def _call_of(client: Client, key: str) -> str:

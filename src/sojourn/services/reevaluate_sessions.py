@@ -21,7 +21,7 @@ from sojourn.core.session import Session, State
 from sojourn.core.target import Target
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Rules, SessionFilter, Store
-from sojourn.services._questions import ATTESTED
+from sojourn.services._questions import observed
 from sojourn.services.change_windows import ChangeWindows
 from sojourn.services.end_session import EndSession
 from sojourn.services.keep_allowed import KeepAllowed
@@ -194,11 +194,6 @@ class ReevaluateSessions:
         except NotFound:
             return 0
         return 1
-
-
-def observed(session: Session) -> dict[str, str]:
-    """The facts of its context that were observed, not said."""
-    return {name: value for name, value in session.context.items() if ATTESTED in name}
 
 
 class _Offers:

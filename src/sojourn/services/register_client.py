@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from sojourn.core.change import Change, Once, Spend
-from sojourn.core.client import Client, Role, register
+from sojourn.core.client import Client, Role, check_name, register
 from sojourn.core.errors import Conflict, Invalid
 from sojourn.core.ids import CLIENT, ClientId, OwnerId, from_uuid
 from sojourn.core.proof import thumbprint_of
@@ -16,7 +15,6 @@ from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
 
 INVITATION: Final = "invitation"
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _OPERATORS: Final = OwnerId("operators")
 
 CheckKey = Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -70,8 +68,7 @@ class RegisterClient:
     async def _describe(
         self, name: str, role: Role, owner: OwnerId, jwk: Mapping[str, str], *, audience: str | None = None
     ) -> Client:
-        if not _NAME.fullmatch(name):
-            raise Invalid("bad_name", "expected a name of lower-case letters, digits, `.`, `_` and `-`")
+        check_name(name)
         if await self._store.client_named(name) is not None:
             raise Conflict("client_exists", f"there is a client `{name}` already")
         key = self._check_key(jwk)

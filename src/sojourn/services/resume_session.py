@@ -7,18 +7,18 @@ leases thawed, under a new fence, before any target hears of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
 from sojourn.core.ending import Cause, Reason
-from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, SojournError
+from sojourn.core.errors import Conflict, NotFound, Refused, SojournError
 from sojourn.core.ids import SessionId
 from sojourn.core.lease import Lease, LeaseState, thaw
 from sojourn.core.session import LEAVING, Session, is_live, resume
 from sojourn.core.target import Target
-from sojourn.ports.attestor import Attestation, Attestor, Evidence
+from sojourn.ports.attestor import Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.provider import Intent, Issued, Provider, Providers, Ref
 from sojourn.ports.store import Store
@@ -31,6 +31,7 @@ from sojourn.services.change_windows import ChangeWindows
 from sojourn.services.end_session import EndSession
 from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.mint_tokens import MintTokens
+from sojourn.services.reattest_session import Again, ReattestSession
 
 _GOING = frozenset({LeaseState.DESTROYING, LeaseState.DESTROYED})
 
@@ -44,7 +45,7 @@ class ResumeSession:
         clock: Clock,
         entropy: Entropy,
         *,
-        attestors: Mapping[str, Attestor],
+        reattest: ReattestSession,
         providers: Providers,
         tokens: MintTokens,
         end: EndSession,
@@ -55,7 +56,7 @@ class ResumeSession:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._attestors = attestors
+        self._reattest = reattest
         self._providers = providers
         self._tokens = tokens
         self._end = end
@@ -71,15 +72,15 @@ class ResumeSession:
         """The session, active again; a failure after the commit ends it.
 
         Raises:
-            NotFound: code `unknown_session`; also for another key or another client.
+            NotFound: code `unknown_session`; also for another key.
+            Unauthenticated: the evidence does not hold, or is another attestor's or client's.
             Conflict: code `still_freezing` or `wrong_state`.
-            Refused: codes `session_waits`, `context_changed`, `window_closed`, `outside_window`,
-                `policy_refused`, `policy_error`, `session_ended`, `replayed`.
+            Refused: codes `session_waits`, `context_changed`, `job_finished`, `window_closed`,
+                `outside_window`, `policy_refused`, `policy_error`, `session_ended`, `replayed`.
             TargetError: a target did not thaw; the session is ended.
         """
-        attestation = await self._attest(evidence)
-        marks = (*attestation.once, *once)
-        session = await self._recognise(session_id, key, attestation)
+        again = await self._recognise(session_id, key, evidence)
+        marks = (*again.once, *once)
         targets = await self._targets(await self._store.leases(session_id))
         session, sending = await decide_again(lambda: self._commit(session_id, marks), self._clock)
         try:
@@ -94,23 +95,18 @@ class ResumeSession:
             await see_through(self._give_up(session, sending, "cancelled"))
             raise
 
-    async def _attest(self, evidence: Evidence) -> Attestation:
-        attestor = self._attestors.get(evidence.type)
-        if attestor is None:
-            raise Invalid("unknown_evidence", f"no evidence of type `{evidence.type[:40]}`")
-        return await attestor.attest(evidence, self._clock.now())
-
-    async def _recognise(self, session_id: SessionId, key: str, seen: Attestation) -> Session:
+    async def _recognise(self, session_id: SessionId, key: str, evidence: Evidence) -> Again:
         session = await self._store.session(session_id)
-        if session is None or session.key != key or session.client != seen.client.id:
+        if session is None or session.key != key:
             raise NotFound("unknown_session", f"there is no session `{session_id}`")
+        if session.state in LEAVING:
+            raise Refused("session_ended", "the session has ended")
         if await self._store.is_restored(session_id):
             raise Refused("session_waits", "since a restore an operator is to look at this session first")
-        for name in sorted(session.context.keys() & seen.context.keys()):
-            if session.context[name] != seen.context[name]:
-                await self._end(session_id, Cause(Reason.CONTEXT_CHANGED, "resume", f"`{name}` changed"))
-                raise Refused("context_changed", f"`{name}` is not what it was when the session was opened")
-        return session
+        again = await self._reattest(session, evidence, by="resume")
+        if again.drifted:
+            raise Refused("context_changed", "the context is not that of the opening; it stays suspended")
+        return again
 
     async def _targets(self, leases: Sequence[Lease]) -> dict[str, tuple[Target, Provider]]:
         found: dict[str, tuple[Target, Provider]] = {}

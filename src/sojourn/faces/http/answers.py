@@ -173,6 +173,8 @@ class ClientView(Answer):
     jwk: dict[str, str]
     thumbprint: str
     audience: str | None
+    attestor: str
+    rule: dict[str, str]
     registered_at: str
     removed_at: str | None
 

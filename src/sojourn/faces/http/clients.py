@@ -16,11 +16,24 @@ from sojourn.jose import VerifyKey
 
 
 async def register_client(request: Request, caller: WritingOperator, body: ClientBody) -> Response:
-    """Register a caller by its public key."""
+    """Register a caller by its public key, or a workload by the rule of its platform."""
+    if body.attestor is not None:
+        return await _federate(request, body, body.attestor)
     _check_audience(body)
+    if body.jwk is None or body.rule:
+        raise Invalid("invalid_request", "expected `jwk`, or `attestor` with its `rule`")
     key = VerifyKey.from_jwk(body.jwk.members())  # a point that is not on the curve is refused here
     client = await desk_of(request).verbs.register_client(
         name=body.name, role=Role(body.role), owner=body.owner, jwk=key.jwk, audience=body.audience
+    )
+    return views.reply(views.client(client), 201)
+
+
+async def _federate(request: Request, body: ClientBody, attestor: str) -> Response:
+    if body.role != "workload" or body.jwk is not None or body.audience is not None:
+        raise Invalid("invalid_request", "a rule is for a workload, and stands in for its key")
+    client = await desk_of(request).verbs.federate_client(
+        name=body.name, owner=body.owner, attestor=attestor, rule=body.rule
     )
     return views.reply(views.client(client), 201)
 

@@ -34,6 +34,7 @@ class Verbs:
     end: doors.StopSession
     login: doors.Login
     register_client: doors.RegisterClient
+    federate_client: doors.FederateClient
     remove_client: doors.RemoveClient
     apply_charter: doors.ApplyCharter
     apply_policy: doors.ApplyPolicy

@@ -139,11 +139,15 @@ class ActivateSession(Protocol):
 
 
 class BeatSession(Protocol):
-    async def __call__(self, session: SessionId, key: str, /, *, renew: bool) -> Beat: ...
+    async def __call__(
+        self, session: SessionId, key: str, /, *, renew: bool, evidence: Evidence | None = None
+    ) -> Beat: ...
 
 
 class CompleteSession(Protocol):
-    async def __call__(self, session: SessionId, key: str, /) -> Session: ...
+    async def __call__(
+        self, session: SessionId, key: str, /, *, job_finished: str | None = None
+    ) -> Session: ...
 
 
 class NarrowSession(Protocol):
@@ -187,6 +191,10 @@ class RegisterClient(Protocol):
     async def __call__(
         self, *, name: str, role: Role, owner: str, jwk: Mapping[str, str], audience: str | None
     ) -> Client: ...
+
+
+class FederateClient(Protocol):
+    async def __call__(self, *, name: str, owner: str, attestor: str, rule: Mapping[str, str]) -> Client: ...
 
 
 class RemoveClient(Protocol):

@@ -35,6 +35,9 @@ class Meters:
     def __init__(self, feed_places: Places) -> None:
         self.registry: Final = CollectorRegistry()
         self._opens = Counter("sojourn_opens", "Sessions that became active", registry=self.registry)
+        self._unknown_claims = Counter(
+            "sojourn_unknown_claims", "Claims of evidence that no table lists", registry=self.registry
+        )
         self._ends = Counter("sojourn_ends", "Ends begun, by reason", ["reason"], registry=self.registry)
         self._destroyed = Histogram(
             "sojourn_refused_to_destroyed_seconds",
@@ -81,6 +84,8 @@ class Meters:
 
     def _count(self, leaf: _Leaf) -> None:
         match leaf.kind:
+            case FactKind.SESSION_REQUESTED:
+                self._unknown_claims.inc(_unknown_claims(leaf))
             case FactKind.SESSION_ACTIVATED:
                 self._opens.inc()
             case FactKind.REVIEW_OWED:
@@ -105,6 +110,11 @@ class Meters:
         self._leaving.set(len(leaving))
         self._owed.set(len(await store.reviews(owed=True, limit=_MOST_LOOKED_AT)))
         self._stuck.set(len(stuck))
+
+
+def _unknown_claims(leaf: _Leaf) -> int:
+    named = leaf.body.get("unknown_claims")
+    return len(named) if isinstance(named, list) else 0
 
 
 def _reason(leaf: _Leaf) -> str:

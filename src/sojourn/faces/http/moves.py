@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from fastapi import Request
 from starlette.responses import Response
@@ -15,18 +16,24 @@ from sojourn.faces.http import views
 from sojourn.faces.http.callers import Changer, SessionHolder, Stopper, Viewed, session_holder
 from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.doors import Token
+from sojourn.faces.http.opening import evidence_of
 from sojourn.faces.http.problems import problem
-from sojourn.faces.http.schemas import BeatBody, NarrowBody, StopBody
+from sojourn.faces.http.schemas import BeatBody, CompleteBody, NarrowBody, StopBody
+
+_ENDINGS: Final = frozenset({"session_ended", "context_changed", "job_finished"})
 
 
 async def beat(request: Request, session_id: str, body: BeatBody = BeatBody()) -> Response:  # noqa: B008 - frozen
     """Say that the workload lives; get fresh tokens."""
     desk = desk_of(request)
     viewed = await session_holder(request, session_id)
-    if body.renew:
+    if body.renew or body.evidence is not None:
         await desk.replays.spend(viewed.once)
     try:
-        beaten = await desk.verbs.beat(viewed.session.id, viewed.session.key, renew=body.renew)
+        evidence = None if body.evidence is None else evidence_of(body.evidence)
+        beaten = await desk.verbs.beat(
+            viewed.session.id, viewed.session.key, renew=body.renew, evidence=evidence
+        )
     except Refused as error:
         return await _refused(request, viewed, error)
     return views.reply(
@@ -40,15 +47,18 @@ async def beat(request: Request, session_id: str, body: BeatBody = BeatBody()) -
 
 
 async def _refused(request: Request, viewed: Viewed, error: Refused) -> Response:
-    if error.code != "session_ended":
+    if error.code not in _ENDINGS:
         raise error
     session = await desk_of(request).store.session(viewed.session.id) or viewed.session
     return problem(error, {"reason": session.cause.reason if session.cause else None})
 
 
-async def complete(request: Request, viewed: SessionHolder) -> Response:
+async def complete(request: Request, viewed: SessionHolder, body: CompleteBody | None = None) -> Response:
     """The work is done: take everything away. Returns as soon as the end is committed."""
-    ended = await desk_of(request).verbs.complete(viewed.session.id, viewed.session.key)
+    finished = body.job_finished if body else None
+    ended = await desk_of(request).verbs.complete(
+        viewed.session.id, viewed.session.key, job_finished=finished
+    )
     return views.reply(views.session(ended))
 
 

@@ -46,7 +46,7 @@ async def _approve(request: Request, desk: Desk, body: OpenBody) -> Opening:
     held = holder(request)
     desk.replays.note(held.once, desk.clock.now())
     asked = OpenRequest(
-        evidence=_evidence(body.evidence),
+        evidence=evidence_of(body.evidence),
         task=Task(body.task.kind, body.task.ref),
         grants=tuple(body.grants),
         duration=None if body.duration_s is None else timedelta(seconds=body.duration_s),
@@ -67,12 +67,15 @@ async def resume(request: Request, session_id: str, body: ResumeBody) -> Respons
     session: Session = await find(desk, session_id)
     if session.key != held.thumbprint:
         raise no_such_session()
-    activation = await desk.verbs.resume(session.id, _evidence(body.evidence), held.thumbprint, (held.once,))
+    activation = await desk.verbs.resume(
+        session.id, evidence_of(body.evidence), held.thumbprint, (held.once,)
+    )
     return views.reply(_opened(desk, activation))
 
 
-def _evidence(body: EvidenceBody) -> Evidence:
-    return Evidence(body.type, body.assertion)
+def evidence_of(body: EvidenceBody) -> Evidence:
+    """What was presented, in our words."""
+    return Evidence(body.type, body.assertion, body.client or "")
 
 
 def _idempotency(request: Request) -> str | None:

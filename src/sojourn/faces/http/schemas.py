@@ -13,6 +13,8 @@ Audience = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,256}$")]
 Instant = Annotated[str, StringConstraints(max_length=40, pattern=r"^[0-9]{4}-[0-9T:.Zz+-]+$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}[smhd]$")]
 Base64Url = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+ClaimName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.:/-]{0,63}$")]
+RuleValue = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Detail = Annotated[str, StringConstraints(max_length=500)]
 Counter = Annotated[int, Field(ge=0, lt=2**53)]
 
@@ -44,6 +46,7 @@ class EvidenceBody(Wire):
 
     type: Name
     assertion: Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]
+    client: Name | None = None  # which client it stands for; a key says so by itself
 
 
 class TaskBody(Wire):
@@ -64,9 +67,16 @@ class OpenBody(Wire):
 
 
 class BeatBody(Wire):
-    """I live; `renew` asks for one renewal."""
+    """I live, and this shows who I am; `renew` asks for one renewal."""
 
     renew: bool = False
+    evidence: EvidenceBody | None = None
+
+
+class CompleteBody(Wire):
+    """The work is done; `job_finished` says that the platform declared it over, in its words."""
+
+    job_finished: Detail | None = None
 
 
 class NarrowBody(Wire):
@@ -116,8 +126,10 @@ class ClientBody(Wire):
     name: Name
     role: Literal["workload", "guard", "operator"]
     owner: Line
-    jwk: PublicKey
+    jwk: PublicKey | None = None
     audience: Audience | None = None
+    attestor: Name | None = None  # for a workload without a key
+    rule: Annotated[dict[ClaimName, RuleValue], Field(max_length=32)] = {}
 
 
 class CredentialBody(Wire):

@@ -7,6 +7,7 @@
     key = "/etc/sojourn/tls.key"
     database_dsn_file = "/etc/sojourn/dsn"     # left out: SQLite in `state`
 
+Tables for issuers and trust domains: `federation_file`.
 No secret stands in it; secrets are in files of their own.
 """
 
@@ -18,15 +19,18 @@ import stat
 import string
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
+from sojourn.faces.http.federation_file import read_federation
 from sojourn.faces.http.serving import Listen
+from sojourn.ports.issuers import Federation
 
-_KNOWN: Final = frozenset({"issuer", "state", "listen", "certificate", "key", "database_dsn_file"})
+_TABLES: Final = frozenset({"issuers", "trust_domains"})
+_KNOWN: Final = _TABLES | {"issuer", "state", "listen", "certificate", "key", "database_dsn_file"}
 _LETTERS: Final = string.ascii_lowercase + string.digits
 _ID_LENGTH: Final = 4
 
@@ -39,6 +43,7 @@ class Serving:
     state: Path
     listen: Listen
     dsn: Secret | None = None
+    federation: Federation = field(default_factory=Federation)
 
 
 def read_serving(path: Path) -> Serving:
@@ -57,7 +62,7 @@ def read_serving(path: Path) -> Serving:
     if not issuer.startswith(("https://", "http://")) or issuer.endswith("/"):
         raise Invalid("bad_config", "expected `issuer` as an address without a slash at its end")
     secret = None if dsn is None else Secret(_read_secret(dsn))
-    return Serving(issuer, Path(_text(found, "state")), listen, secret)
+    return Serving(issuer, Path(_text(found, "state")), listen, secret, read_federation(found))
 
 
 def dev_serving(state: Path, port: int) -> Serving:

@@ -134,6 +134,8 @@ def client(value: Client) -> Json:
         "jwk": dict(value.jwk),
         "thumbprint": value.thumbprint,
         "audience": value.audience,
+        "attestor": value.attestor,
+        "rule": dict(value.rule),
         "registered_at": show(value.registered_at),
         "removed_at": _show(value.removed_at),
     }
