@@ -105,6 +105,8 @@ class CedarPolicies:
         self._number = number
         self._named = named
         self._schema = schema
+        everything = tuple(named.values())
+        self._whole = Slice(_set_of(everything), everything, frozenset(), constant=False)
         self._slices: dict[Hashable, Slice] = {}
         self._verdicts: dict[Hashable, Verdict] = {}
         self._parties: dict[Hashable, cedarpy.Entities] = {}
@@ -159,8 +161,7 @@ class CedarPolicies:
 
     def judge_whole(self, question: Question) -> Verdict:
         """As `judge`, over the whole set and without memory: what slices and memory must equal."""
-        everything = tuple(self._named.values())
-        return self._evaluate(question, Slice(_set_of(everything), everything, frozenset(), constant=False))
+        return self._evaluate(question, self._whole)
 
     def _slice(self, question: Question) -> Slice:
         place = _place(question)
