@@ -36,6 +36,7 @@ from sojourn.core.errors import Unavailable
 from sojourn.dev_workload import DevWorkload
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
+from sojourn.faces.http.governance import Governance
 from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
@@ -53,6 +54,7 @@ from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.apply_charter import ApplyCharter
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.beat_session import BeatSession
+from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
@@ -60,7 +62,9 @@ from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
+from sojourn.services.offboard_owner import OffboardOwner
 from sojourn.services.open_session import OpenSession
+from sojourn.services.order_kill import OrderKill
 from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reap_leases import ReapLeases
@@ -165,6 +169,7 @@ class Deployment:
             preflight=PreflightDue(
                 store, clock, PreflightTarget(store, clock, self._providers, settings), settings
             ),
+            kills=CarryOutKills(store, clock, self._end),
         )
 
     def _desk(self) -> Desk:
@@ -232,7 +237,13 @@ class Deployment:
             reconcile_target=ReconcileTarget(store, providers, settings),
             reconcile_sessions=ReconcileSessions(store),
             write_evidence=WriteEvidence(store, clock, self._keys.notes),
+            governance=self._governance(),
         )
+
+    def _governance(self) -> Governance:
+        store, clock = self.store, self.clock
+        order = OrderKill(store, clock, self.entropy, self.settings)
+        return Governance(order_kill=order, offboard=OffboardOwner(store, clock, order))
 
 
 def _attestors(store: Store, settings: Settings) -> Mapping[str, Attestor]:

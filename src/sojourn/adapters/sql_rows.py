@@ -12,6 +12,7 @@ from sojourn.adapters.codec import decode, from_bytes, plain, to_bytes
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
+from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.record import Row, RowKind
 from sojourn.core.session import Session
@@ -28,6 +29,7 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.CLIENT: ("version", "name", "removed_at", "doc"),
     RowKind.CHARTER: ("version", "doc"),
     RowKind.TARGET: ("version", "name", "state", "doc"),
+    RowKind.KILL: ("version", "state", "n", "doc"),
 }
 
 
@@ -61,6 +63,10 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
         case RowKind.TARGET:
             target = cast("Target", row)
             return {"name": target.name, "state": target.state.value}
+        case RowKind.KILL:
+            kill = cast("Kill", row)
+            picks = {"kind": kill.selector.kind.value, "subject": kill.selector.id}
+            return {"state": kill.state.value, "n": kill.n, **picks}
         case _:
             assert_never(kind)
 

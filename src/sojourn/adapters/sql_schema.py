@@ -185,6 +185,18 @@ Index(
     postgresql_where=text("state <> 'removed'"),
 )
 
+kill: Final = Table(
+    "kill",
+    metadata,
+    Column("id", Identifier(ids.KILL), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(512), nullable=False, index=True),
+    Column("n", Count, index=True),  # its number in the feed; null between two commits
+    Column("doc", Text, nullable=False),
+)
+
 # What may follow what, filled from the core's tables; triggers refuse every other move.
 session_next: Final = Table(
     "session_next",
@@ -277,4 +289,5 @@ STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.TARGET: target,
     RowKind.SESSION: session,
     RowKind.LEASE: lease,
+    RowKind.KILL: kill,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -22,11 +22,12 @@ from sojourn.core.change import Change, Errand
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Conflict, Unavailable
-from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session
 from sojourn.core.target import Target
-from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+from sojourn.ports.store import FeedPage, Head, JournalEntry, KillFilter, Mark, Overdue, SessionFilter
 
 R = TypeVar("R")
 
@@ -96,6 +97,10 @@ class SqlStore:
         """The session and its descendants, root first, parents before children."""
         return await self._read(lambda connection: reads.family(connection, root))
 
+    async def descendants(self, roots: Collection[SessionId]) -> Sequence[Session]:
+        """Every descendant of any of `roots` that has not ended."""
+        return await self._read(lambda connection: reads.descendants(connection, roots))
+
     async def sessions(
         self, which: SessionFilter, *, after: SessionId | None, limit: int
     ) -> Sequence[Session]:
@@ -109,6 +114,10 @@ class SqlStore:
     async def leases(self, session: SessionId) -> Sequence[Lease]:
         """The leases of a session, in the order of their ids."""
         return await self._rows(Lease, reads.leases_of(session))
+
+    async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
+        """The leases of many sessions; those without any are left out."""
+        return await self._read(lambda connection: reads.leases_of_many(connection, sessions))
 
     async def living_leases(self, target: TargetId) -> int:
         """How many leases of the target are not destroyed."""
@@ -146,6 +155,14 @@ class SqlStore:
     async def targets(self) -> Sequence[Target]:
         """Every target, removed or not, in the order of their ids."""
         return await self._rows(Target, select(schema.target.c.doc).order_by(schema.target.c.id))
+
+    async def kill(self, kill: KillId) -> Kill | None:
+        """The kill order of that id."""
+        return await self._row(Kill, select(schema.kill.c.doc).where(schema.kill.c.id == kill))
+
+    async def kills(self, which: KillFilter) -> Sequence[Kill]:
+        """Kill orders, in the order of their ids."""
+        return await self._rows(Kill, reads.kill_docs(which))
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from sojourn.cli import charters, clients, evidence, manage, serve, targets
 from sojourn.cli.discover import discover
+from sojourn.cli import charters, clients, evidence, kills, manage, serve, targets
 from sojourn.cli.doctor import doctor
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import say
@@ -27,6 +28,7 @@ def build() -> App:
     app.command(discover)
     for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):
         app.command(function)
+    app.command(kills.offboard)
     app.command(run)
     app.command(_completion_of(app), name="completion")
     return app

@@ -43,6 +43,7 @@ class RevocationKind(StrEnum):
     OWNER = "owner"
     CHARTER = "charter"
     KEY = "key"
+    EVERYTHING = "everything"
 
 
 @dataclass(frozen=True, slots=True)

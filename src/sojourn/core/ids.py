@@ -20,6 +20,7 @@ TargetId = NewType("TargetId", str)
 OwnerId = NewType("OwnerId", str)
 CharterId = NewType("CharterId", str)
 ErrandId = NewType("ErrandId", str)
+KillId = NewType("KillId", str)
 
 SESSION: Final = "ses"
 LEASE: Final = "lea"
@@ -28,6 +29,7 @@ TARGET: Final = "tgt"
 OWNER: Final = "own"
 CHARTER: Final = "cha"
 ERRAND: Final = "err"
+KILL: Final = "kil"
 
 _LENGTH: Final = 26
 

@@ -24,6 +24,7 @@ class RowKind(StrEnum):
     CLIENT = "client"
     CHARTER = "charter"
     TARGET = "target"
+    KILL = "kill"
 
 
 class FactKind(StrEnum):
@@ -56,6 +57,9 @@ class FactKind(StrEnum):
     TARGET_CREDENTIAL_REPLACED = "target.credential_replaced"
     TARGET_DRAINING = "target.draining"
     TARGET_REMOVED = "target.removed"
+    KILL_ORDERED = "kill.ordered"
+    KILL_NUMBERED = "kill.numbered"
+    KILL_FINISHED = "kill.finished"
 
 
 class Row(Protocol):

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Invalid
+from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.record import Fact, Row, RowKind, apply
 from sojourn.core.session import Session
@@ -23,6 +24,7 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.CLIENT: Client,
     RowKind.CHARTER: Charter,
     RowKind.TARGET: Target,
+    RowKind.KILL: Kill,
 }
 
 Rows = dict[tuple[RowKind, str], Row]

@@ -99,6 +99,7 @@ class Session:
     ended_at: datetime | None = None  # when its last credential was proven gone
     phase: str | None = None  # of the charter's phases; None where it has none
     attestor: str = "private_key_jwt"  # the kind of evidence it was opened with
+    mark_n: int = 0  # the feed number read before it was asked for: later selector kills concern it
 
 
 def request(session: Session) -> Step[Session]:

@@ -8,7 +8,7 @@ cancelled commit may or may not land, and the caller reads again. Every method r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -16,7 +16,8 @@ from typing import Protocol
 from sojourn.core.change import Change, Errand, RevocationKind
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
-from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.kill import Kill, Selector
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session, State
 from sojourn.core.target import Target
@@ -75,6 +76,15 @@ class SessionFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class KillFilter:
+    """Which kill orders to read; `after_n`: numbered later than that, or not numbered yet."""
+
+    unfinished: bool = False
+    after_n: int | None = None
+    selector: Selector | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Overdue:
     """A session that time may have ended, with its last beat if one is on record."""
 
@@ -112,6 +122,10 @@ class Store(Protocol):
         """The session and its descendants, root first, parents before children."""
         ...
 
+    async def descendants(self, roots: Collection[SessionId]) -> Sequence[Session]:
+        """Every descendant of any of `roots` that has not ended."""
+        ...
+
     async def sessions(
         self, which: SessionFilter, *, after: SessionId | None, limit: int
     ) -> Sequence[Session]:
@@ -121,6 +135,10 @@ class Store(Protocol):
     async def lease(self, lease: LeaseId) -> Lease | None: ...
 
     async def leases(self, session: SessionId) -> Sequence[Lease]: ...
+
+    async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
+        """The leases of many sessions; those without any are left out."""
+        ...
 
     async def living_leases(self, target: TargetId) -> int:
         """How many leases of the target are not destroyed."""
@@ -145,6 +163,12 @@ class Store(Protocol):
     async def target(self, target: TargetId) -> Target | None: ...
 
     async def targets(self) -> Sequence[Target]: ...
+
+    async def kill(self, kill: KillId) -> Kill | None: ...
+
+    async def kills(self, which: KillFilter) -> Sequence[Kill]:
+        """Kill orders, in the order of their ids."""
+        ...
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:

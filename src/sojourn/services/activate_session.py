@@ -29,6 +29,7 @@ from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.provider import Intent, Issued, Provider, Providers
 from sojourn.ports.store import Mark, Store
 from sojourn.services._kept import KeptSecrets
+from sojourn.services._killed import killed_by
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._sending import Credential, RecordOutcomes, Sending
 from sojourn.services.end_session import EndSession
@@ -84,6 +85,7 @@ class ActivateSession:
         """
         sending: Sending | None = None
         try:
+            await self._require_spared(session)
             targets = await self._targets(session)
             session, sending = await self._plan(session, targets)
             await self._issue(sending, targets)
@@ -99,6 +101,13 @@ class ActivateSession:
         except asyncio.CancelledError:
             await see_through(self._give_up(session, sending, "cancelled"))
             raise
+
+    async def _require_spared(self, session: Session) -> None:
+        """Refuse what an order covers that landed before the session did, and so missed it."""
+        kill = await killed_by(self._store, session)
+        if kill is not None:
+            await self._end(session.id, kill.cause)
+            raise Refused("session_ended", f"the session was ended by the order `{kill.id}`")
 
     async def _targets(self, session: Session) -> dict[str, tuple[Target, Provider]]:
         found: dict[str, tuple[Target, Provider]] = {}

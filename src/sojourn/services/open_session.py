@@ -7,7 +7,7 @@ the policy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -25,6 +25,7 @@ from sojourn.core.window import Window
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
+from sojourn.services._offboarded import require_owner
 from sojourn.services._reconciling import require_reconciled
 
 OPEN_MARK: Final = "open"
@@ -99,11 +100,13 @@ class OpenSession:
 
         Raises:
             Unauthenticated: the evidence does not hold.
-            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `replayed`.
+            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`,
+                `owner_left`, `replayed`.
             Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`.
             NotFound: code `unknown_charter`.
         """
         now = self._clock.now()
+        mark_n = (await self._store.head()).feed_n
         attestation = await self._attest(asked.evidence, now)
         marks = (*attestation.once, *asked.once)
         earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -112,9 +115,10 @@ class OpenSession:
         charter = await self._store.charter(asked.task.kind)
         if charter is None:
             raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
+        await require_owner(self._store, charter)
         admission = admit(charter, attestation.client.name, asked.grants, asked.duration)
         await self._require_ready(admission.grants)
-        session = self._describe(asked, attestation, charter, admission, now=now)
+        session = replace(self._describe(asked, attestation, charter, admission, now=now), mark_n=mark_n)
         try:
             return await self._commit(asked, attestation.client, session, marks)
         except Refused:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
@@ -18,12 +18,22 @@ from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
 from sojourn.core.errors import Conflict, Refused
-from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.kill import Kill, KillState
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.record import Fact, Row, RowKind
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.target import Target, TargetState
-from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+from sojourn.ports.store import (
+    FeedEntry,
+    FeedPage,
+    Head,
+    JournalEntry,
+    KillFilter,
+    Mark,
+    Overdue,
+    SessionFilter,
+)
 
 Watch = Callable[[Change], None]
 
@@ -33,6 +43,7 @@ _KINDS: Final[dict[type, RowKind]] = {
     Client: RowKind.CLIENT,
     Charter: RowKind.CHARTER,
     Target: RowKind.TARGET,
+    Kill: RowKind.KILL,
 }
 
 
@@ -157,6 +168,12 @@ class MemoryStore:
         found = [one for one in self.all_sessions() if one.id == root or root in one.ancestors]
         return sorted(found, key=lambda one: (len(one.ancestors), one.id))
 
+    async def descendants(self, roots: Collection[SessionId]) -> Sequence[Session]:
+        await asyncio.sleep(0)
+        found = [one for one in self.all_sessions() if not set(roots).isdisjoint(one.ancestors)]
+        staying = [one for one in found if one.state is not State.ENDED]
+        return sorted(staying, key=lambda one: (len(one.ancestors), one.id))
+
     async def sessions(
         self, which: SessionFilter, *, after: SessionId | None, limit: int
     ) -> Sequence[Session]:
@@ -173,6 +190,10 @@ class MemoryStore:
     async def leases(self, session: SessionId) -> Sequence[Lease]:
         await asyncio.sleep(0)
         return self.all_leases(session)
+
+    async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
+        await asyncio.sleep(0)
+        return {one: leases for one in sessions if (leases := self.all_leases(one))}
 
     async def living_leases(self, target: TargetId) -> int:
         await asyncio.sleep(0)
@@ -212,6 +233,14 @@ class MemoryStore:
     async def targets(self) -> Sequence[Target]:
         await asyncio.sleep(0)
         return cast("list[Target]", self._all(RowKind.TARGET))
+
+    async def kill(self, kill: KillId) -> Kill | None:
+        await asyncio.sleep(0)
+        return cast("Kill | None", self.rows.get((RowKind.KILL, kill)))
+
+    async def kills(self, which: KillFilter) -> Sequence[Kill]:
+        await asyncio.sleep(0)
+        return [one for one in cast("list[Kill]", self._all(RowKind.KILL)) if _is_wanted(one, which)]
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:
@@ -395,3 +424,9 @@ def _fits(session: Session, which: SessionFilter) -> bool:
         and which.charter in (None, session.charter, session.task.kind)
         and which.task_ref in (None, session.task.ref)
     )
+
+
+def _is_wanted(kill: Kill, which: KillFilter) -> bool:
+    later = which.after_n is None or kill.n is None or kill.n > which.after_n
+    going = not which.unfinished or kill.state is not KillState.FINISHED
+    return later and going and which.selector in (None, kill.selector)

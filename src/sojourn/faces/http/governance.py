@@ -1,0 +1,57 @@
+"""What the face asks of the services that govern many sessions, as shapes, and their bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sojourn.core.client import Client
+from sojourn.core.kill import Kill, Selector, Selects
+from sojourn.core.session import State
+
+
+class Count(Protocol):
+    """How many sessions a selector picks, by state."""
+
+    @property
+    def selector(self) -> Selector: ...
+    @property
+    def sessions(self) -> Mapping[State, int]: ...
+
+
+class OrderKill(Protocol):
+    async def count(self, kind: Selects, name: str, /) -> Count: ...
+
+    async def __call__(
+        self, kind: Selects, name: str, /, *, by: str, detail: str, confirm: str | None
+    ) -> Kill: ...
+
+
+class Offboarding(Protocol):
+    """What an owner leaves behind."""
+
+    @property
+    def owner(self) -> str: ...
+    @property
+    def clients(self) -> Sequence[Client]: ...
+    @property
+    def charters(self) -> Sequence[str]: ...
+    @property
+    def counts(self) -> Sequence[Count]: ...
+    @property
+    def kills(self) -> Sequence[Kill]: ...
+
+
+class OffboardOwner(Protocol):
+    async def look(self, owner: str, /) -> Offboarding: ...
+
+    async def __call__(self, owner: str, /, *, by: Client, detail: str) -> Offboarding: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Governance:
+    """The verbs, made in `wiring`."""
+
+    order_kill: OrderKill
+    offboard: OffboardOwner

@@ -1,0 +1,51 @@
+"""Scripted verbs of governance: they count three sessions and remember what they were told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sojourn.core.client import Client
+from sojourn.core.ending import Cause, Reason
+from sojourn.core.ids import KILL, KillId
+from sojourn.core.kill import Kill, KillState, Selector, Selects
+from sojourn.core.session import State
+from sojourn.faces.http.governance import Governance
+from sojourn.services.offboard_owner import Offboarding
+from sojourn.services.order_kill import Count
+from tests.faces.samples import START, new_id
+
+
+@dataclass
+class Orders:
+    """Orders to end sessions."""
+
+    given: list[tuple[Selects, str, str, str | None]] = field(default_factory=list)
+
+    async def count(self, kind: Selects, name: str) -> Count:
+        return Count(Selector(kind, name), {State.ACTIVE: 2, State.SUSPENDED: 1})
+
+    async def __call__(self, kind: Selects, name: str, *, by: str, detail: str, confirm: str | None) -> Kill:
+        self.given.append((kind, name, by, confirm))
+        cause = Cause(Reason.KILLED, by, detail)
+        return Kill(KillId(new_id(KILL)), 2, KillState.ORDERED, Selector(kind, name), cause, START, n=8)
+
+
+@dataclass
+class Offboards:
+    """Owners that leave."""
+
+    orders: Orders
+
+    async def look(self, owner: str) -> Offboarding:
+        return Offboarding(owner, (), ("demo@1",), (await self.orders.count(Selects.OWNER, owner),))
+
+    async def __call__(self, owner: str, *, by: Client, detail: str) -> Offboarding:
+        seen = await self.look(owner)
+        kill = await self.orders(Selects.OWNER, owner, by=by.name, detail=detail, confirm=None)
+        return Offboarding(owner, (), seen.charters, seen.counts, (kill,))
+
+
+def governance_of() -> Governance:
+    """Every scripted verb."""
+    orders = Orders()
+    return Governance(order_kill=orders, offboard=Offboards(orders))
