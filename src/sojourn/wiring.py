@@ -58,8 +58,10 @@ from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
+from sojourn.services.enter_phase import EnterPhase
 from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
+from sojourn.services.lower_grants import LowerGrants
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.offboard_owner import OffboardOwner
@@ -241,9 +243,14 @@ class Deployment:
         )
 
     def _governance(self) -> Governance:
-        store, clock = self.store, self.clock
-        order = OrderKill(store, clock, self.entropy, self.settings)
-        return Governance(order_kill=order, offboard=OffboardOwner(store, clock, order))
+        store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
+        order = OrderKill(store, clock, entropy, settings)
+        return Governance(
+            order_kill=order,
+            offboard=OffboardOwner(store, clock, order),
+            lower=LowerGrants(store, clock, entropy, providers=self._providers, settings=settings),
+            enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
+        )
 
 
 def _attestors(store: Store, settings: Settings) -> Mapping[str, Attestor]:

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from sojourn.core.client import Client
 from sojourn.core.ending import Cause, Reason
-from sojourn.core.ids import KILL, KillId
+from sojourn.core.ids import KILL, KillId, SessionId
 from sojourn.core.kill import Kill, KillState, Selector, Selects
-from sojourn.core.session import State
+from sojourn.core.session import Session, State, lower
 from sojourn.faces.http.governance import Governance
+from sojourn.ports.store import KillFilter
 from sojourn.services.offboard_owner import Offboarding
 from sojourn.services.order_kill import Count
 from tests.faces.samples import START, new_id
+
+
+class Rows(Protocol):
+    """Where the scripted store keeps sessions."""
+
+    rows: dict[str, Session]
+
+
+class NoOrders:
+    """A store in which nothing was ever ordered."""
+
+    async def kills(self, which: KillFilter) -> Sequence[Kill]:
+        return []
+
+    async def kill(self, kill: KillId) -> Kill | None:
+        return None
 
 
 @dataclass
@@ -45,7 +64,22 @@ class Offboards:
         return Offboarding(owner, (), seen.charters, seen.counts, (kill,))
 
 
-def governance_of() -> Governance:
+@dataclass
+class Shrink:
+    """Lowers and moves on, by saying so."""
+
+    store: Rows
+
+    async def lower(self, session: SessionId, templates: Mapping[str, str]) -> Session:
+        return lower(self.store.rows[session], templates, START).row
+
+    async def enter(self, session: SessionId, name: str) -> Session:
+        return replace(self.store.rows[session], phase=name)
+
+
+def governance_of(store: Rows) -> Governance:
     """Every scripted verb."""
-    orders = Orders()
-    return Governance(order_kill=orders, offboard=Offboards(orders))
+    orders, shrink = Orders(), Shrink(store)
+    return Governance(
+        order_kill=orders, offboard=Offboards(orders), lower=shrink.lower, enter_phase=shrink.enter
+    )

@@ -16,10 +16,8 @@ from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, SojournError, Unauthenticated
 from sojourn.core.ids import (
     ClientId,
-    KillId,
     SessionId,
 )
-from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.secret import Secret
 from sojourn.core.session import LEAVING, Session, State
@@ -31,8 +29,7 @@ from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check, Incoming, Outgoing
 from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
-from sojourn.ports.provider import Check, Found, Presence
-from sojourn.ports.store import FeedPage, Head, KillFilter, Mark, SessionFilter, Store
+from tests.faces.governing import NoOrders
 from tests.faces.samples import (
     ISSUER,
     Activation,
@@ -49,7 +46,7 @@ from tests.faces.scripted_parts import SetClock, Signer
 
 
 @dataclass
-class MemoryStore:
+class MemoryStore(NoOrders):
     """The reads that the face makes, and one-time marks."""
 
     people: dict[str, Client] = field(default_factory=dict)
@@ -86,12 +83,6 @@ class MemoryStore:
 
     async def clients(self) -> Sequence[Client]:
         return list(self.people.values())
-
-    async def kills(self, which: KillFilter) -> Sequence[Kill]:
-        return []
-
-    async def kill(self, kill: KillId) -> Kill | None:
-        return None
 
     async def session(self, session: SessionId) -> Session | None:
         return self.rows.get(session)

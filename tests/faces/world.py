@@ -126,7 +126,7 @@ class World:
             reconcile_target=Reconcile(),
             reconcile_sessions=self.waiting,
             write_evidence=s.write_evidence,
-            governance=governance_of(),
+            governance=governance_of(self.store),
         )
         store = self.store.as_port()
         return Desk(

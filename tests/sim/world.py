@@ -146,7 +146,7 @@ class Node:
         self.wake = Wake()
         clock, entropy, settings = world.clock, world.entropy, world.settings
         store = self.store = waking(cast("Store", GateStore(world, self)), self.wake)
-        providers = FakeProviders(
+        providers = self.providers = FakeProviders(
             {name: cast("Provider", GateProvider(world, self, one)) for name, one in world.targets.items()}
         )
         attestors = {"test": Vouch(world.client)}

@@ -142,14 +142,20 @@ def narrow(
     *,
     drop: Sequence[str] = (),
     drop_action: Sequence[str] = (),
+    lower: Sequence[str] = (),
     closes: str | None = None,
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> int:
-    """Take grants or actions from a session, or end its window earlier; nothing is ever added."""
+    """Take grants, actions or rights from a session, or end its window earlier; nothing is ever added.
+
+    `--lower GRANT=TEMPLATE` leaves a downstream grant with what a lesser template says.
+    """
     body: dict[str, object] = {"drop": list(drop), "drop_actions": list(drop_action)}
     if closes is not None:
         body["closes"] = closes
+    if lower:
+        body["lower"] = {one.partition("=")[0]: one.partition("=")[2] for one in lower}
     return _send("narrow", session, body, profile=profile, as_json=as_json)
 
 

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from sojourn.cli import charters, clients, evidence, manage, serve, targets
-from sojourn.cli.discover import discover
 from sojourn.cli import charters, clients, evidence, kills, manage, serve, targets
+from sojourn.cli.discover import discover
 from sojourn.cli.doctor import doctor
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import say
+from sojourn.cli.phase import phase
 from sojourn.cli.version import installed_version
 
 
@@ -29,6 +29,7 @@ def build() -> App:
     for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):
         app.command(function)
     app.command(kills.offboard)
+    app.command(phase)
     app.command(run)
     app.command(_completion_of(app), name="completion")
     return app

@@ -103,9 +103,23 @@ class LiveSession:
         self._heard(opened)
         return opened.session
 
-    def narrow(self, *, drop: Sequence[str] = (), drop_actions: Sequence[str] = ()) -> SessionView:
-        """Give up grants or actions, for good."""
-        answer = self._ask("POST", "/narrow", {"drop": list(drop), "drop_actions": list(drop_actions)})
+    def narrow(
+        self,
+        *,
+        drop: Sequence[str] = (),
+        drop_actions: Sequence[str] = (),
+        lower: Mapping[str, str] | None = None,
+    ) -> SessionView:
+        """Give up grants, actions, or rights of a grant (`lower`: to which template), for good."""
+        body: dict[str, object] = {"drop": list(drop), "drop_actions": list(drop_actions)}
+        return self._shrunk("/narrow", {**body, "lower": dict(lower)} if lower else body)
+
+    def phase(self, name: str) -> SessionView:
+        """Go on to the phase `name` of the charter; what it does not name is given up."""
+        return self._shrunk("/phase", {"name": name})
+
+    def _shrunk(self, rest: str, body: Json) -> SessionView:
+        answer = self._ask("POST", rest, body)
         view, tokens = read_session(member(answer, "session")), read_tokens(answer)
         with self._lock:
             self._view, self._tokens = view, {t.audience: t for t in tokens}

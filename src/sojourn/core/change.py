@@ -20,6 +20,7 @@ class ErrandKind(StrEnum):
 
     DESTROY = "destroy"
     FREEZE = "freeze"
+    NARROW = "narrow"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, Refused
 from sojourn.core.ids import ClientId, OwnerId, SessionId
 from sojourn.core.record import FactKind, RowKind, Step, born, moved, noted, unchanged
-from sojourn.core.scope import Grants
+from sojourn.core.scope import Grants, retemplate
 from sojourn.core.window import Window
 
 
@@ -173,6 +173,34 @@ def narrow(session: Session, grants: Grants, window: Window, now: datetime) -> S
         last_end=min(session.last_end, window.closes) if window != session.window else session.last_end,
         generation=session.generation + 1,
     )
+
+
+def lower(session: Session, templates: Mapping[str, str], now: datetime) -> Step[Session]:
+    """Make downstream grants of a lesser template each; the caller has it on the provider's word.
+
+    Raises:
+        Invalid: code `unknown_grant`.
+        Conflict: code `wrong_state`; the session is leaving or not approved yet.
+    """
+    if session.state not in (State.APPROVED, State.ACTIVE, State.SUSPENDED):
+        raise Conflict("wrong_state", f"a session that is `{session.state}` cannot be narrowed")
+    grants = retemplate(session.grants, templates)
+    if grants == session.grants:
+        return unchanged(session)
+    change = {"grants": grants, "generation": session.generation + 1}
+    return moved(FactKind.SESSION_NARROWED, RowKind.SESSION, session, now, **change)
+
+
+def enter_phase(session: Session, phase: str, now: datetime) -> Step[Session]:
+    """The work has come to `phase`; what it no longer needs was taken away before.
+
+    Raises:
+        Conflict: code `wrong_state`; only an active session goes on to another phase.
+    """
+    _require_live(session, now)
+    if session.phase == phase:
+        return unchanged(session)
+    return moved(FactKind.SESSION_PHASE_ENTERED, RowKind.SESSION, session, now, phase=phase)
 
 
 def renew(session: Session, now: datetime) -> Step[Session]:

@@ -192,6 +192,7 @@ class OpenSession:
             generation=1,
             context={**asked.context, **attested.context},  # what was observed wins over what was said
             requested_at=now,
+            phase=charter.phases[0].name if charter.phases else None,
         )
 
     async def _commit(

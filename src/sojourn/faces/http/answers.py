@@ -137,6 +137,8 @@ class LeaseView(Answer):
     state: Literal["planned", "issued", "frozen", "destroying", "destroyed"]
     target: str
     grant: str
+    template: str
+    narrowing: str | None
     handle: str
     revocation_class: str
     expires_at: str

@@ -101,6 +101,7 @@ ROUTES: Final = (
     Row("POST", SES + "/beat", moves.beat, S, answers.BeatView, hot=True),
     Row("POST", SES + "/complete", moves.complete, S, answers.SessionView),
     Row("POST", SES + "/narrow", moves.narrow, CS, answers.NarrowedView),
+    Row("POST", SES + "/phase", moves.enter_phase, CS, answers.NarrowedView),
     Row("POST", SES + "/kill", moves.kill, C, answers.SessionView),
     Row("POST", SES + "/suspend", moves.suspend, C, answers.SessionView),
     Row("POST", SES + "/resume", opening.resume, E, answers.OpenedView, hot=True),

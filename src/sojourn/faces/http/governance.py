@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sojourn.core.client import Client
+from sojourn.core.ids import SessionId
 from sojourn.core.kill import Kill, Selector, Selects
-from sojourn.core.session import State
+from sojourn.core.session import Session, State
 
 
 class Count(Protocol):
@@ -49,9 +50,19 @@ class OffboardOwner(Protocol):
     async def __call__(self, owner: str, /, *, by: Client, detail: str) -> Offboarding: ...
 
 
+class LowerGrants(Protocol):
+    async def __call__(self, session: SessionId, templates: Mapping[str, str], /) -> Session: ...
+
+
+class EnterPhase(Protocol):
+    async def __call__(self, session: SessionId, name: str, /) -> Session: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Governance:
     """The verbs, made in `wiring`."""
 
     order_kill: OrderKill
     offboard: OffboardOwner
+    lower: LowerGrants
+    enter_phase: EnterPhase
