@@ -48,10 +48,12 @@ from sojourn.ports.attestor import Attestor
 from sojourn.ports.store import Store
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._targets import sealed_name
+from sojourn.services.activate_approved import ActivateApproved
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.apply_charter import ApplyCharter
+from sojourn.services.approve_session import ApproveSession
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.beat_session import BeatSession
 from sojourn.services.carry_out_kills import CarryOutKills
@@ -196,18 +198,19 @@ class Deployment:
         providers, end, sealer = self._providers, self._end, self._keys.sealer
         mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
+        activate = ActivateSession(
+            store,
+            clock,
+            entropy,
+            providers=providers,
+            tokens=mint,
+            end=end,
+            settings=settings,
+            kept=self._kept,
+        )
         return Verbs(
             open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
-            activate=ActivateSession(
-                store,
-                clock,
-                entropy,
-                providers=providers,
-                tokens=mint,
-                end=end,
-                settings=settings,
-                kept=self._kept,
-            ),
+            activate=activate,
             beat=BeatSession(store, clock, mint, self._beats),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
@@ -239,10 +242,10 @@ class Deployment:
             reconcile_target=ReconcileTarget(store, providers, settings),
             reconcile_sessions=ReconcileSessions(store),
             write_evidence=WriteEvidence(store, clock, self._keys.notes),
-            governance=self._governance(),
+            governance=self._governance(activate),
         )
 
-    def _governance(self) -> Governance:
+    def _governance(self, activate: ActivateSession) -> Governance:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         order = OrderKill(store, clock, entropy, settings)
         return Governance(
@@ -250,6 +253,8 @@ class Deployment:
             offboard=OffboardOwner(store, clock, order),
             lower=LowerGrants(store, clock, entropy, providers=self._providers, settings=settings),
             enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
+            approve=ApproveSession(store, clock, entropy, self._end),
+            activate=ActivateApproved(store, clock, self._attestors, activate),
         )
 
 

@@ -53,6 +53,7 @@ _IDS: Final[Mapping[str, str]] = {
     "CHARTER": "charter",
     "ERRAND": "errand",
     "KILL": "kill order",
+    "APPROVAL": "request for approval",
 }
 _DEADLINES: Final[Mapping[Reason, str]] = {
     Reason.NOT_ACTIVATED: "`activate_by` passes while the session is `requested` or `approved`",

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from sojourn.core.approval import Approval
+from sojourn.core.change import Once
 from sojourn.core.client import Client
 from sojourn.core.ending import Cause, Reason
-from sojourn.core.ids import KILL, KillId, SessionId
+from sojourn.core.errors import NotFound, Refused
+from sojourn.core.ids import KILL, ApprovalId, KillId, SessionId
 from sojourn.core.kill import Kill, KillState, Selector, Selects
 from sojourn.core.session import Session, State, lower
+from sojourn.faces.http.doors import Activation
 from sojourn.faces.http.governance import Governance
+from sojourn.ports.attestor import Evidence
 from sojourn.ports.store import KillFilter
 from sojourn.services.offboard_owner import Offboarding
 from sojourn.services.order_kill import Count
@@ -29,6 +34,12 @@ class NoOrders:
 
     async def kills(self, which: KillFilter) -> Sequence[Kill]:
         return []
+
+    async def approvals(self, subject: str | None = None) -> Sequence[Approval]:
+        return []
+
+    async def approval(self, approval: ApprovalId) -> Approval | None:
+        return None
 
     async def kill(self, kill: KillId) -> Kill | None:
         return None
@@ -77,9 +88,36 @@ class Shrink:
         return replace(self.store.rows[session], phase=name)
 
 
+@dataclass
+class Answers:
+    """Takes every answer, and gives nothing."""
+
+    async def __call__(
+        self, approval: ApprovalId, by: Client, *, yes: bool, shown_hash: str, detail: str
+    ) -> Approval:
+        raise NotFound("unknown_task", "no such request")
+
+    async def withdraw(self, approval: ApprovalId, by: Client) -> Approval:
+        raise NotFound("unknown_task", "no such request")
+
+    async def ask_for_template(self, charter: str, by: Client) -> Approval:
+        raise NotFound("unknown_charter", "no such charter")
+
+    async def activate(
+        self, session: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...]
+    ) -> Activation:
+        raise Refused("not_approved_yet", "nobody has said yes yet")
+
+
 def governance_of(store: Rows) -> Governance:
     """Every scripted verb."""
     orders, shrink = Orders(), Shrink(store)
+    answers = Answers()
     return Governance(
-        order_kill=orders, offboard=Offboards(orders), lower=shrink.lower, enter_phase=shrink.enter
+        order_kill=orders,
+        offboard=Offboards(orders),
+        lower=shrink.lower,
+        enter_phase=shrink.enter,
+        approve=answers,
+        activate=answers.activate,
     )

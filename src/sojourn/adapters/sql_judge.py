@@ -27,6 +27,7 @@ T = TypeVar("T")
 # Every transaction takes its locks in this order, so no two can wait for each other.
 LOCK_ORDER: Final = (
     RowKind.KILL,
+    RowKind.APPROVAL,
     RowKind.CLIENT,
     RowKind.CHARTER,
     RowKind.TARGET,

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters.sql_judge import key_hash
 from sojourn.adapters.sql_rows import row_of
+from sojourn.core.approval import ApprovalState
 from sojourn.core.change import RevocationKind
 from sojourn.core.ids import SessionId, TargetId
 from sojourn.core.kill import KillState
@@ -70,6 +71,15 @@ def leases_of_many(connection: Connection, sessions: Collection[SessionId]) -> d
         for lease in docs(connection, Lease, chosen):
             found.setdefault(lease.session, []).append(lease)
     return found
+
+
+def approval_docs(subject: str | None) -> Select[Any]:
+    """The requests about `subject`, or all that are pending, in the order of their ids."""
+    table = schema.approval
+    chosen = select(table.c.doc).order_by(table.c.id)
+    if subject is None:
+        return chosen.where(table.c.state == ApprovalState.PENDING.value)
+    return chosen.where(table.c.subject == subject)
 
 
 def kill_docs(which: KillFilter) -> Select[Any]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar, assert_never, cast
 
 from sojourn.adapters.codec import decode, from_bytes, plain, to_bytes
+from sojourn.core.approval import Approval
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
@@ -30,6 +31,7 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.CHARTER: ("version", "doc"),
     RowKind.TARGET: ("version", "name", "state", "doc"),
     RowKind.KILL: ("version", "state", "n", "doc"),
+    RowKind.APPROVAL: ("version", "state", "doc"),
 }
 
 
@@ -67,6 +69,9 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
             kill = cast("Kill", row)
             picks = {"kind": kill.selector.kind.value, "subject": kill.selector.id}
             return {"state": kill.state.value, "n": kill.n, **picks}
+        case RowKind.APPROVAL:
+            approval = cast("Approval", row)
+            return {"state": approval.state.value, "subject": approval.subject}
         case _:
             assert_never(kind)
 

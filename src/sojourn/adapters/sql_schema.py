@@ -197,6 +197,16 @@ kill: Final = Table(
     Column("doc", Text, nullable=False),
 )
 
+approval: Final = Table(
+    "approval",
+    metadata,
+    Column("id", Identifier(ids.APPROVAL), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("subject", String(512), nullable=False, index=True),
+    Column("doc", Text, nullable=False),
+)
+
 # What may follow what, filled from the core's tables; triggers refuse every other move.
 session_next: Final = Table(
     "session_next",
@@ -290,4 +300,5 @@ STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.SESSION: session,
     RowKind.LEASE: lease,
     RowKind.KILL: kill,
+    RowKind.APPROVAL: approval,
 }

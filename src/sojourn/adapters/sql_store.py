@@ -18,11 +18,12 @@ from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.replay_check import differences
 from sojourn.adapters.sql_database import Broken, Database, Rejected
 from sojourn.adapters.sql_writes import Outcome, land
+from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Conflict, Unavailable
-from sojourn.core.ids import ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
 from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session
@@ -155,6 +156,16 @@ class SqlStore:
     async def targets(self) -> Sequence[Target]:
         """Every target, removed or not, in the order of their ids."""
         return await self._rows(Target, select(schema.target.c.doc).order_by(schema.target.c.id))
+
+    async def approval(self, approval: ApprovalId) -> Approval | None:
+        """The request of that id."""
+        return await self._row(
+            Approval, select(schema.approval.c.doc).where(schema.approval.c.id == approval)
+        )
+
+    async def approvals(self, subject: str | None = None) -> Sequence[Approval]:
+        """Requests about a session or template; without `subject` those that nobody has decided."""
+        return await self._rows(Approval, reads.approval_docs(subject))
 
     async def kill(self, kill: KillId) -> Kill | None:
         """The kill order of that id."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from sojourn.cli import charters, clients, evidence, kills, manage, serve, targets
+from sojourn.cli import approvals, charters, clients, evidence, kills, manage, serve, targets
 from sojourn.cli.discover import discover
 from sojourn.cli.doctor import doctor
 from sojourn.cli.exits import Exit
@@ -28,6 +28,9 @@ def build() -> App:
     app.command(discover)
     for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):
         app.command(function)
+    for answer in (approvals.requests, approvals.approve, approvals.deny, approvals.withdraw):
+        manage.app.command(answer)
+    charters.app.command(approvals.ask)
     app.command(kills.offboard)
     app.command(phase)
     app.command(run)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Lock
+from time import sleep as pause
 from typing import Final, TypeVar
 
 from sojourn.client.caller import SessionCaller, assertion, prove, send_json
@@ -28,10 +29,11 @@ from sojourn.client.views import (
     read_session,
     read_tokens,
 )
-from sojourn.core.errors import SojournError, Unavailable
+from sojourn.core.errors import Refused, SojournError, Unavailable
 
 T = TypeVar("T")
 _OPEN_TRIES: Final = 3
+_ASK_AGAIN_S: Final = 2.0
 _SEND_TRIES: Final = 4  # of what may be repeated; at a loss of 20 % one in 600 fails
 
 
@@ -178,6 +180,8 @@ def open_session(
     caller = SessionCaller(wire, key or Es256Key.generate(), clock)
     for _ in range(_OPEN_TRIES):
         opened = _open_once(profile, wish, caller, clock=clock)
+        if opened.session.state == "requested":
+            opened = _when_approved(profile, caller, opened.session, clock)
         live = LiveSession(profile, caller, opened, clock)
         if not opened.secret_spent:
             return live
@@ -209,6 +213,22 @@ def _send_open(profile: Profile, wish: Wish, caller: SessionCaller, *, clock: Ed
     headers = {"DPoP": proof, "Idempotency-Key": name}
     body = {**wish.to_json(), "evidence": evidence}
     return read_opened(send_json(caller.transport, "POST", "/v1/sessions", body, headers=headers).json())
+
+
+def _when_approved(profile: Profile, caller: SessionCaller, waiting: SessionView, clock: EdgeClock) -> Opened:
+    """Wait until people have answered, then come for what they approved.
+
+    Raises:
+        Refused: code `session_ended`; they said no, or nobody answered in time.
+    """
+    path = f"/v1/sessions/{waiting.id}"
+    while waiting.state == "requested":
+        pause(_ASK_AGAIN_S)
+        waiting = read_session(caller.ask("GET", path).json())
+    if waiting.leaving:
+        raise Refused("session_ended", f"the session was not approved: `{waiting.reason}`")
+    evidence = {"type": "private_key_jwt", "assertion": assertion(profile, clock)}
+    return read_opened(caller.ask("POST", f"{path}/activate", {"evidence": evidence}).json())
 
 
 def end_quietly(live: LiveSession) -> SojournError | None:

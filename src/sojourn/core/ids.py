@@ -21,6 +21,7 @@ OwnerId = NewType("OwnerId", str)
 CharterId = NewType("CharterId", str)
 ErrandId = NewType("ErrandId", str)
 KillId = NewType("KillId", str)
+ApprovalId = NewType("ApprovalId", str)
 
 SESSION: Final = "ses"
 LEASE: Final = "lea"
@@ -30,6 +31,7 @@ OWNER: Final = "own"
 CHARTER: Final = "cha"
 ERRAND: Final = "err"
 KILL: Final = "kil"
+APPROVAL: Final = "apr"
 
 _LENGTH: Final = 26
 

@@ -25,6 +25,7 @@ class RowKind(StrEnum):
     CHARTER = "charter"
     TARGET = "target"
     KILL = "kill"
+    APPROVAL = "approval"
 
 
 class FactKind(StrEnum):
@@ -60,6 +61,11 @@ class FactKind(StrEnum):
     TARGET_CREDENTIAL_REPLACED = "target.credential_replaced"
     TARGET_DRAINING = "target.draining"
     TARGET_REMOVED = "target.removed"
+    APPROVAL_REQUESTED = "approval.requested"
+    APPROVAL_ANSWERED = "approval.answered"
+    APPROVAL_GRANTED = "approval.granted"
+    APPROVAL_DENIED = "approval.denied"
+    APPROVAL_WITHDRAWN = "approval.withdrawn"
     KILL_ORDERED = "kill.ordered"
     KILL_NUMBERED = "kill.numbered"
     KILL_FINISHED = "kill.finished"
@@ -156,7 +162,7 @@ def apply(row: R, changes: Mapping[str, object]) -> R:
 def _session_of(kind: RowKind, row: Row) -> SessionId | None:
     if kind is RowKind.SESSION:
         return SessionId(row.id)
-    if kind is RowKind.LEASE:
-        session: SessionId = getattr(row, "session")  # noqa: B009 - only leases have it
+    if kind in (RowKind.LEASE, RowKind.APPROVAL):
+        session: SessionId | None = getattr(row, "session")  # noqa: B009 - only these have it
         return session
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
+from sojourn.core.approval import Approval
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Invalid
@@ -25,6 +26,7 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.CHARTER: Charter,
     RowKind.TARGET: Target,
     RowKind.KILL: Kill,
+    RowKind.APPROVAL: Approval,
 }
 
 Rows = dict[tuple[RowKind, str], Row]

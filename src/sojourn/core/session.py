@@ -114,6 +114,23 @@ def approve(session: Session, by: str, now: datetime) -> Step[Session]:
     return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, notes={"by": by})
 
 
+def approve_until(
+    session: Session, by: str, bounds: tuple[datetime, datetime, datetime], now: datetime
+) -> Step[Session]:
+    """Say yes as people, late: its window begins now. `bounds`: it closes, its last end, activate by.
+
+    Raises:
+        Conflict: code `wrong_state`.
+        Refused: code `would_widen`; beyond what was asked for.
+    """
+    closes, last_end, activate_by = bounds
+    window = Window(now, closes)
+    if not window.within(session.window) or last_end > session.last_end:
+        raise Refused("would_widen", "the approved window lies beyond the requested one")
+    change = {"window": window, "last_end": last_end, "activate_by": min(activate_by, closes)}
+    return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, change, notes={"by": by})
+
+
 def prepare(session: Session, now: datetime) -> Step[Session]:
     """Its leases are being planned: committed with them, so that a racing end reads again.
 

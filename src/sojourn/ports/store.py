@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand, RevocationKind
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
-from sojourn.core.ids import ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
 from sojourn.core.kill import Kill, Selector
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session, State
@@ -163,6 +164,12 @@ class Store(Protocol):
     async def target(self, target: TargetId) -> Target | None: ...
 
     async def targets(self) -> Sequence[Target]: ...
+
+    async def approval(self, approval: ApprovalId) -> Approval | None: ...
+
+    async def approvals(self, subject: str | None = None) -> Sequence[Approval]:
+        """Requests about a session or template; without `subject` those that nobody has decided."""
+        ...
 
     async def kill(self, kill: KillId) -> Kill | None: ...
 

@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from sojourn.config import Settings
+from sojourn.core.approval import ask
 from sojourn.core.change import Change, Once, pin
-from sojourn.core.charter import Admission, Charter, admit
+from sojourn.core.charter import Admission, ApprovalRule, Charter, admit
 from sojourn.core.client import Client, Role
 from sojourn.core.errors import Invalid, NotFound, Refused
 from sojourn.core.ids import SESSION, SessionId, from_uuid
-from sojourn.core.record import RowKind
+from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.scope import Grants
 from sojourn.core.session import Session, State, Task, approve, request
 from sojourn.core.target import TargetState
@@ -25,6 +26,7 @@ from sojourn.core.window import Window
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
+from sojourn.services._asking import must_ask, request_for
 from sojourn.services._offboarded import require_owner
 from sojourn.services._reconciling import require_reconciled
 
@@ -71,7 +73,7 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An approved session. `repeated`: the same call was made before, and its secrets are spent."""
+    """A session, approved or waiting for people. `repeated`: the same call was made before."""
 
     session: Session
     repeated: bool
@@ -120,7 +122,8 @@ class OpenSession:
         await self._require_ready(admission.grants)
         session = replace(self._describe(asked, attestation, charter, admission, now=now), mark_n=mark_n)
         try:
-            return await self._commit(asked, attestation.client, session, marks)
+            rule = await must_ask(self._store, charter, now)
+            return await self._commit(asked, attestation.client, (session, rule), marks)
         except Refused:
             # A concurrent call with the same key may have been first.
             earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -196,11 +199,23 @@ class OpenSession:
         )
 
     async def _commit(
-        self, asked: Asked, client: Client, session: Session, marks: tuple[Once, ...]
+        self,
+        asked: Asked,
+        client: Client,
+        wished: tuple[Session, ApprovalRule | None],
+        marks: tuple[Once, ...],
     ) -> Opening:
+        session, rule = wished
         now = session.requested_at
-        step = request(session)
-        step = step.then(approve(step.row, session.charter, now))
+        steps: tuple[Step[Row], ...]
+        if rule is None:
+            step = request(session)
+            step = step.then(approve(step.row, session.charter, now))
+            steps = (step,)
+        else:
+            waiting, approval = request_for(session, client, rule, self._entropy)
+            step = request(waiting)
+            steps = (step, ask(approval))
         if asked.idempotency is not None:
             until = now + self._settings.remember_calls
             call = Once(
@@ -208,7 +223,7 @@ class OpenSession:
             )
             marks = (*marks, call)
         # The client is pinned: one that is removed meanwhile opens nothing.
-        await self._store.commit(Change(steps=(step,), pins=(pin(RowKind.CLIENT, client),), once=marks))
+        await self._store.commit(Change(steps=steps, pins=(pin(RowKind.CLIENT, client),), once=marks))
         return Opening(step.row, repeated=False)
 
 

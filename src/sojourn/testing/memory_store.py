@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
 
+from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand, Once, Revocation
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
 from sojourn.core.errors import Conflict, Refused
-from sojourn.core.ids import ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
-from sojourn.core.kill import Kill, KillState
+from sojourn.core.ids import ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.record import Fact, Row, RowKind
 from sojourn.core.session import LEAVING, Session, State
@@ -29,11 +30,11 @@ from sojourn.ports.store import (
     FeedPage,
     Head,
     JournalEntry,
-    KillFilter,
     Mark,
     Overdue,
     SessionFilter,
 )
+from sojourn.testing.memory_rows import RowReads
 
 Watch = Callable[[Change], None]
 
@@ -44,6 +45,7 @@ _KINDS: Final[dict[type, RowKind]] = {
     Charter: RowKind.CHARTER,
     Target: RowKind.TARGET,
     Kill: RowKind.KILL,
+    Approval: RowKind.APPROVAL,
 }
 
 
@@ -54,7 +56,7 @@ class _Hold:
     until: datetime | None
 
 
-class MemoryStore:
+class MemoryStore(RowReads):
     """State tables, journal, feed, errands and working tables, in dictionaries."""
 
     def __init__(self, *, epoch: int = 1) -> None:
@@ -148,9 +150,6 @@ class MemoryStore:
         return self._head()
 
     # -- state -------------------------------------------------------------------------
-    def _all(self, kind: RowKind) -> list[Row]:
-        return sorted((row for (of, _), row in self.rows.items() if of is kind), key=lambda row: row.id)
-
     def all_sessions(self) -> list[Session]:
         """Every session, at once: for assertions."""
         return cast("list[Session]", self._all(RowKind.SESSION))
@@ -199,48 +198,6 @@ class MemoryStore:
         await asyncio.sleep(0)
         leases = cast("list[Lease]", self._all(RowKind.LEASE))
         return sum(one.target == target and one.state is not LeaseState.DESTROYED for one in leases)
-
-    async def client(self, client: ClientId) -> Client | None:
-        await asyncio.sleep(0)
-        return cast("Client | None", self.rows.get((RowKind.CLIENT, client)))
-
-    async def client_named(self, name: str) -> Client | None:
-        clients = await self.clients()
-        return next((one for one in clients if one.name == name and one.removed_at is None), None)
-
-    async def clients(self) -> Sequence[Client]:
-        await asyncio.sleep(0)
-        return cast("list[Client]", self._all(RowKind.CLIENT))
-
-    async def charter(self, name: str, number: int | None = None) -> Charter | None:
-        found = [one for one in await self.charters() if one.name == name and number in (None, one.number)]
-        return max(found, key=lambda one: one.number, default=None)
-
-    async def charters(self) -> Sequence[Charter]:
-        await asyncio.sleep(0)
-        return cast("list[Charter]", self._all(RowKind.CHARTER))
-
-    async def target_named(self, name: str) -> Target | None:
-        targets = await self.targets()
-        return next(
-            (one for one in targets if one.name == name and one.state is not TargetState.REMOVED), None
-        )
-
-    async def target(self, target: TargetId) -> Target | None:
-        await asyncio.sleep(0)
-        return cast("Target | None", self.rows.get((RowKind.TARGET, target)))
-
-    async def targets(self) -> Sequence[Target]:
-        await asyncio.sleep(0)
-        return cast("list[Target]", self._all(RowKind.TARGET))
-
-    async def kill(self, kill: KillId) -> Kill | None:
-        await asyncio.sleep(0)
-        return cast("Kill | None", self.rows.get((RowKind.KILL, kill)))
-
-    async def kills(self, which: KillFilter) -> Sequence[Kill]:
-        await asyncio.sleep(0)
-        return [one for one in cast("list[Kill]", self._all(RowKind.KILL)) if _is_wanted(one, which)]
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:
@@ -424,9 +381,3 @@ def _fits(session: Session, which: SessionFilter) -> bool:
         and which.charter in (None, session.charter, session.task.kind)
         and which.task_ref in (None, session.task.ref)
     )
-
-
-def _is_wanted(kill: Kill, which: KillFilter) -> bool:
-    later = which.after_n is None or kill.n is None or kill.n > which.after_n
-    going = not which.unfinished or kill.state is not KillState.FINISHED
-    return later and going and which.selector in (None, kill.selector)

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from sojourn.core.errors import Invalid, NotFound, SojournError
 from sojourn.faces.http import (
     answers,
+    approvals,
     charters,
     clients,
     egress,
@@ -74,6 +75,7 @@ A, E, L, C, S, CS = Who.ANYBODY, Who.EVIDENCE, Who.LINK, Who.CLIENT, Who.SESSION
 TEXT, BYTES, METRICS = "text/plain", "application/octet-stream", "text/plain"
 EGRESS: Final = "/egress/{session_id}/{grant}/{path:path}"
 SES: Final = "/v1/sessions/{session_id}"
+APR: Final = "/v1/approvals/{approval_id}"
 
 ROUTES: Final = (
     Row("POST", "/oauth2/token", oauth.token, Who.ASSERTION, answers.ClientTokenView),
@@ -92,7 +94,7 @@ ROUTES: Final = (
         answers.OpenedView,
         201,
         hot=True,
-        also={200: answers.RepeatedView},
+        also={200: answers.RepeatedView, 202: approvals.WaitingView},
     ),
     Row("GET", "/v1/sessions", sessions.list_sessions, C, answers.SessionsView),
     Row("GET", SES, sessions.show_session, CS, answers.SessionView),
@@ -101,11 +103,17 @@ ROUTES: Final = (
     Row("POST", SES + "/beat", moves.beat, S, answers.BeatView, hot=True),
     Row("POST", SES + "/complete", moves.complete, S, answers.SessionView),
     Row("POST", SES + "/narrow", moves.narrow, CS, answers.NarrowedView),
+    Row("POST", SES + "/activate", opening.activate, E, answers.OpenedView, hot=True),
     Row("POST", SES + "/phase", moves.enter_phase, CS, answers.NarrowedView),
     Row("POST", SES + "/kill", moves.kill, C, answers.SessionView),
     Row("POST", SES + "/suspend", moves.suspend, C, answers.SessionView),
     Row("POST", SES + "/resume", opening.resume, E, answers.OpenedView, hot=True),
     Row("POST", "/v1/kills", kills.order_kill, C, kills.KillView, 202, also={200: kills.CountView}),
+    Row("GET", "/v1/approvals", approvals.list_approvals, C, approvals.ApprovalsView),
+    Row("GET", APR, approvals.show_approval, C, approvals.ApprovalView),
+    Row("POST", APR, approvals.answer_approval, C, approvals.ApprovalView),
+    Row("POST", APR + "/withdraw", approvals.withdraw_approval, C, approvals.ApprovalView),
+    Row("POST", "/v1/charters/{name}/approval", approvals.ask_for_template, C, approvals.ApprovalView, 201),
     Row("GET", "/v1/kills", kills.list_kills, C, kills.KillsView),
     Row("GET", "/v1/kills/{kill_id}", kills.show_kill, C, kills.KillView),
     Row(

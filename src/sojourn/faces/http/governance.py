@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sojourn.core.approval import Approval
+from sojourn.core.change import Once
 from sojourn.core.client import Client
-from sojourn.core.ids import SessionId
+from sojourn.core.ids import ApprovalId, SessionId
 from sojourn.core.kill import Kill, Selector, Selects
 from sojourn.core.session import Session, State
+from sojourn.faces.http.doors import Activation
+from sojourn.ports.attestor import Evidence
 
 
 class Count(Protocol):
@@ -58,6 +62,24 @@ class EnterPhase(Protocol):
     async def __call__(self, session: SessionId, name: str, /) -> Session: ...
 
 
+class Approve(Protocol):
+    """Answers of people, and taking them back."""
+
+    async def __call__(
+        self, approval: ApprovalId, by: Client, /, *, yes: bool, shown_hash: str, detail: str
+    ) -> Approval: ...
+
+    async def withdraw(self, approval: ApprovalId, by: Client, /) -> Approval: ...
+
+    async def ask_for_template(self, charter: str, by: Client, /) -> Approval: ...
+
+
+class ActivateApproved(Protocol):
+    async def __call__(
+        self, session: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...], /
+    ) -> Activation: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Governance:
     """The verbs, made in `wiring`."""
@@ -66,3 +88,5 @@ class Governance:
     offboard: OffboardOwner
     lower: LowerGrants
     enter_phase: EnterPhase
+    approve: Approve
+    activate: ActivateApproved
