@@ -82,6 +82,7 @@ from sojourn.services.resume_session import ResumeSession
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.weigh_usage import WeighUsage
 from sojourn.services.write_evidence import WriteEvidence
 from sojourn.worker import Worker
 
@@ -198,16 +199,7 @@ class Deployment:
         providers, end, sealer = self._providers, self._end, self._keys.sealer
         mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
-        activate = ActivateSession(
-            store,
-            clock,
-            entropy,
-            providers=providers,
-            tokens=mint,
-            end=end,
-            settings=settings,
-            kept=self._kept,
-        )
+        activate = self._activating(mint)
         return Verbs(
             open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
             activate=activate,
@@ -245,6 +237,18 @@ class Deployment:
             governance=self._governance(activate),
         )
 
+    def _activating(self, mint: MintTokens) -> ActivateSession:
+        return ActivateSession(
+            self.store,
+            self.clock,
+            self.entropy,
+            providers=self._providers,
+            tokens=mint,
+            end=self._end,
+            settings=self.settings,
+            kept=self._kept,
+        )
+
     def _governance(self, activate: ActivateSession) -> Governance:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         order = OrderKill(store, clock, entropy, settings)
@@ -255,6 +259,7 @@ class Deployment:
             enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
             approve=ApproveSession(store, clock, entropy, self._end),
             activate=ActivateApproved(store, clock, self._attestors, activate),
+            usage=WeighUsage(store, clock, entropy, self._end),
         )
 
 

@@ -14,13 +14,15 @@ from sojourn.core.errors import NotFound, Refused
 from sojourn.core.ids import KILL, ApprovalId, KillId, SessionId
 from sojourn.core.kill import Kill, KillState, Selector, Selects
 from sojourn.core.session import Session, State, lower
+from sojourn.core.usage import Amounts, Usage
 from sojourn.faces.http.doors import Activation
 from sojourn.faces.http.governance import Governance
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.store import KillFilter
 from sojourn.services.offboard_owner import Offboarding
 from sojourn.services.order_kill import Count
-from tests.faces.samples import START, new_id
+from sojourn.services.weigh_usage import Reserved, Weighed
+from tests.faces.samples import START, a_charter, new_id
 
 
 class Rows(Protocol):
@@ -109,6 +111,27 @@ class Answers:
         raise Refused("not_approved_yet", "nobody has said yes yet")
 
 
+class Weighs:
+    """Accounts in which nothing was ever used."""
+
+    async def reserve(self, session: SessionId, guard: Client, wanted: Amounts) -> Reserved:
+        return Reserved("chunk", wanted, START, limited=True)
+
+    async def report(
+        self,
+        session: SessionId,
+        guard: Client,
+        used: Amounts,
+        *,
+        chunk: str | None,
+        actions: Mapping[str, int],
+    ) -> bool:
+        return chunk is not None
+
+    async def weigh(self, session: Session) -> Weighed:
+        return Weighed(session, a_charter("demo"), Usage(), ("https://api.example orders:read",))
+
+
 def governance_of(store: Rows) -> Governance:
     """Every scripted verb."""
     orders, shrink = Orders(), Shrink(store)
@@ -120,4 +143,5 @@ def governance_of(store: Rows) -> Governance:
         enter_phase=shrink.enter,
         approve=answers,
         activate=answers.activate,
+        usage=Weighs(),
     )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Select, select
 
-from sojourn.adapters import sql_epoch
+from sojourn.adapters import sql_epoch, sql_usage
 from sojourn.adapters import sql_reads as reads
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters import sql_work as work
@@ -20,7 +20,7 @@ from sojourn.adapters.sql_database import Broken, Database, Rejected
 from sojourn.adapters.sql_writes import Outcome, land
 from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand
-from sojourn.core.charter import Charter
+from sojourn.core.charter import Budget, Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Conflict, Unavailable
 from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
@@ -28,6 +28,7 @@ from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session
 from sojourn.core.target import Target
+from sojourn.core.usage import Amounts, Chunk, Usage, Use
 from sojourn.ports.store import FeedPage, Head, JournalEntry, KillFilter, Mark, Overdue, SessionFilter
 
 R = TypeVar("R")
@@ -198,6 +199,18 @@ class SqlStore:
     async def overdue(self, now: datetime, *, beats_until: datetime, limit: int) -> Sequence[Overdue]:
         """Sessions that time may have ended."""
         return await self._read(lambda connection: reads.overdue(connection, now, beats_until, limit))
+
+    async def reserve_use(self, wanted: Chunk, budget: Budget) -> Amounts:
+        """Take at most `wanted` out of an account, all at once."""
+        return await self._write(lambda connection: sql_usage.reserve(connection, wanted, budget))
+
+    async def report_use(self, use: Use, now: datetime) -> bool:
+        """Take note of a use; false for a chunk that is unknown, another's, or came too late."""
+        return await self._write(lambda connection: sql_usage.report(connection, use, now))
+
+    async def usage(self, session: SessionId, account: SessionId, now: datetime) -> Usage:
+        """The account of a family, and what one session of it exercised."""
+        return await self._read(lambda connection: sql_usage.usage(connection, session, account, now))
 
     async def forget_expired(self, now: datetime) -> int:
         """Delete marks and revocations that can concern nothing any more."""

@@ -13,6 +13,7 @@ from sojourn.cli.doctor import doctor
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import say
 from sojourn.cli.phase import phase
+from sojourn.cli.usage import usage
 from sojourn.cli.version import installed_version
 
 
@@ -30,6 +31,7 @@ def build() -> App:
         app.command(function)
     for answer in (approvals.requests, approvals.approve, approvals.deny, approvals.withdraw):
         manage.app.command(answer)
+    manage.app.command(usage)
     charters.app.command(approvals.ask)
     app.command(kills.offboard)
     app.command(phase)

@@ -15,13 +15,14 @@ from typing import Protocol
 
 from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand, RevocationKind
-from sojourn.core.charter import Charter
+from sojourn.core.charter import Budget, Charter
 from sojourn.core.client import Client
 from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
 from sojourn.core.kill import Kill, Selector
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session, State
 from sojourn.core.target import Target
+from sojourn.core.usage import Amounts, Chunk, Usage, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,18 @@ class Store(Protocol):
 
         `beats_until` may lag behind `now`: after a restart silence is forgiven for one beat timeout.
         """
+        ...
+
+    async def reserve_use(self, wanted: Chunk, budget: Budget) -> Amounts:
+        """Take at most `wanted` out of an account, all at once; nothing is held if nothing is left."""
+        ...
+
+    async def report_use(self, use: Use, now: datetime) -> bool:
+        """Take note of a use; false for a chunk that is unknown, another's, or came too late."""
+        ...
+
+    async def usage(self, session: SessionId, account: SessionId, now: datetime) -> Usage:
+        """The account of a family, and what one session of it exercised."""
         ...
 
     async def forget_expired(self, now: datetime) -> int:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import cast
 
 from sojourn.core.approval import Approval, ApprovalState
-from sojourn.core.charter import Charter
+from sojourn.core.charter import Budget, Charter
 from sojourn.core.client import Client
-from sojourn.core.ids import ApprovalId, ClientId, KillId, TargetId
+from sojourn.core.ids import ApprovalId, ClientId, KillId, SessionId, TargetId
 from sojourn.core.kill import Kill, KillState
 from sojourn.core.record import Row, RowKind
 from sojourn.core.target import Target, TargetState
+from sojourn.core.usage import METRICS, Amounts, Chunk, Usage, Use, allot
 from sojourn.ports.store import KillFilter
 
 
@@ -78,6 +81,55 @@ class RowReads:
     async def kills(self, which: KillFilter) -> Sequence[Kill]:
         await asyncio.sleep(0)
         return [one for one in cast("list[Kill]", self._all(RowKind.KILL)) if _is_wanted(one, which)]
+
+
+class MemoryAccounts:
+    """Accounts of use, chunks and what was exercised."""
+
+    def __init__(self) -> None:
+        self._spent: dict[SessionId, Amounts] = {}
+        self._chunks: dict[str, Chunk] = {}
+        self._exercised: dict[SessionId, dict[str, int]] = {}
+        self._used_at: dict[SessionId, datetime] = {}
+
+    async def reserve_use(self, wanted: Chunk, budget: Budget) -> Amounts:
+        await asyncio.sleep(0)
+        given = allot(budget, self._spent.get(wanted.account, Amounts()), wanted.amounts)
+        if any(given.each().values()):
+            self._add(wanted.account, given)
+            self._chunks[wanted.id] = replace(wanted, amounts=given)
+        return given
+
+    async def report_use(self, use: Use, now: datetime) -> bool:
+        await asyncio.sleep(0)
+        if use.chunk is None:
+            self._add(use.account, use.used)
+        else:
+            held = self._chunks.get(use.chunk)
+            if held is None or (held.holder, held.account) != (use.holder, use.account):
+                return False
+            if held.expires_at <= now:
+                return False
+            del self._chunks[use.chunk]
+            back = {m: min(use.used.of(m), held.amounts.of(m)) - held.amounts.of(m) for m in METRICS}
+            self._add(use.account, Amounts(**back))
+        if use.used.calls or use.actions:
+            self._used_at[use.account] = now
+        counts = self._exercised.setdefault(use.session, {})
+        for subject, count in use.actions.items():
+            counts[subject] = counts.get(subject, 0) + count
+        return True
+
+    async def usage(self, session: SessionId, account: SessionId, now: datetime) -> Usage:
+        await asyncio.sleep(0)
+        held = [one for one in self._chunks.values() if one.account == account and one.expires_at > now]
+        actions = dict(sorted(self._exercised.get(session, {}).items()))
+        spent = self._spent.get(account, Amounts())
+        return Usage(spent, len(held), actions, self._used_at.get(account))
+
+    def _add(self, account: SessionId, more: Amounts) -> None:
+        spent = self._spent.get(account, Amounts())
+        self._spent[account] = Amounts(**{m: spent.of(m) + more.of(m) for m in METRICS})
 
 
 def _is_wanted(kill: Kill, which: KillFilter) -> bool:

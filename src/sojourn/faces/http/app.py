@@ -37,6 +37,7 @@ from sojourn.faces.http import (
     reconcile,
     sessions,
     targets,
+    usage,
 )
 from sojourn.faces.http.desk import Desk
 from sojourn.faces.http.envelope import SECURITY, Envelope
@@ -125,6 +126,8 @@ ROUTES: Final = (
         202,
         also={200: kills.OffboardedView},
     ),
+    Row("POST", "/v1/usage", usage.report_usage, C, usage.UsageView, hot=True),
+    Row("GET", SES + "/usage", usage.show_usage, CS, usage.WeighedView),
     Row("POST", "/v1/feed", feed.follow, C, answers.FeedView, hot=True),
     Row("PUT", "/v1/charters", charters.apply_charter, C, answers.AppliedView),
     Row("GET", "/v1/charters", charters.list_charters, C, answers.ChartersView),

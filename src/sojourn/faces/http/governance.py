@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from sojourn.core.approval import Approval
 from sojourn.core.change import Once
+from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.ids import ApprovalId, SessionId
 from sojourn.core.kill import Kill, Selector, Selects
 from sojourn.core.session import Session, State
+from sojourn.core.usage import Amounts, Usage
 from sojourn.faces.http.doors import Activation
 from sojourn.ports.attestor import Evidence
 
@@ -80,6 +83,49 @@ class ActivateApproved(Protocol):
     ) -> Activation: ...
 
 
+class Reserved(Protocol):
+    """A part of a budget in the hands of a guard."""
+
+    @property
+    def chunk(self) -> str | None: ...
+    @property
+    def given(self) -> Amounts: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
+    @property
+    def limited(self) -> bool: ...
+
+
+class Weighed(Protocol):
+    """Granted against used."""
+
+    @property
+    def charter(self) -> Charter: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def unused(self) -> tuple[str, ...]: ...
+
+
+class WeighUsage(Protocol):
+    """Accounts of use."""
+
+    async def reserve(self, session: SessionId, guard: Client, wanted: Amounts, /) -> Reserved: ...
+
+    async def report(
+        self,
+        session: SessionId,
+        guard: Client,
+        used: Amounts,
+        /,
+        *,
+        chunk: str | None,
+        actions: Mapping[str, int],
+    ) -> bool: ...
+
+    async def weigh(self, session: Session, /) -> Weighed: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Governance:
     """The verbs, made in `wiring`."""
@@ -90,3 +136,4 @@ class Governance:
     enter_phase: EnterPhase
     approve: Approve
     activate: ActivateApproved
+    usage: WeighUsage

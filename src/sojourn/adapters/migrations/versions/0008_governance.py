@@ -1,4 +1,4 @@
-"""Kill orders by selector, and requests for approval."""
+"""Kill orders by selector, requests for approval, and accounts of use."""
 
 from __future__ import annotations
 
@@ -37,3 +37,34 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_approval_state"), "approval", ["state"])
     op.create_index(op.f("ix_approval_subject"), "approval", ["subject"])
+    op.create_table(
+        "account",
+        sa.Column("session", sa.Uuid(), nullable=False),
+        sa.Column("calls", COUNT, nullable=False),
+        sa.Column("rows", COUNT, nullable=False),
+        sa.Column("bytes", COUNT, nullable=False),
+        sa.Column("cost", COUNT, nullable=False),
+        sa.Column("used_at", COUNT, nullable=True),
+        sa.PrimaryKeyConstraint("session", name=op.f("pk_account")),
+    )
+    op.create_table(
+        "chunk",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("account", sa.Uuid(), nullable=False),
+        sa.Column("holder", sa.String(length=64), nullable=False),
+        sa.Column("calls", COUNT, nullable=False),
+        sa.Column("rows", COUNT, nullable=False),
+        sa.Column("bytes", COUNT, nullable=False),
+        sa.Column("cost", COUNT, nullable=False),
+        sa.Column("expires_at", COUNT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_chunk")),
+    )
+    op.create_index(op.f("ix_chunk_account"), "chunk", ["account"])
+    op.create_index(op.f("ix_chunk_expires_at"), "chunk", ["expires_at"])
+    op.create_table(
+        "exercised",
+        sa.Column("session", sa.Uuid(), nullable=False),
+        sa.Column("subject", sa.String(length=512), nullable=False),
+        sa.Column("uses", COUNT, nullable=False),
+        sa.PrimaryKeyConstraint("session", "subject", name=op.f("pk_exercised")),
+    )
