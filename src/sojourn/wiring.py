@@ -27,7 +27,7 @@ from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.adapters.waking_store import Wake, waking
 from sojourn.attestors.signed_jwt import SignedJwt
-from sojourn.catalog import ATTESTORS
+from sojourn.catalog import ATTESTORS, TRIGGERS
 from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
@@ -46,11 +46,13 @@ from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving,
 from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.store import Store
+from sojourn.ports.trigger import PushTrigger
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_approved import ActivateApproved
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
+from sojourn.services.add_trigger import AddTrigger
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.apply_charter import ApplyCharter
 from sojourn.services.approve_session import ApproveSession
@@ -79,6 +81,7 @@ from sojourn.services.remove_client import RemoveClient
 from sojourn.services.remove_target import RemoveTarget
 from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
+from sojourn.services.route_signals import RouteSignals
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
@@ -260,7 +263,17 @@ class Deployment:
             approve=ApproveSession(store, clock, entropy, self._end),
             activate=ActivateApproved(store, clock, self._attestors, activate),
             usage=WeighUsage(store, clock, entropy, self._end),
+            signals=RouteSignals(store, clock, self._end, sealer=self._keys.sealer, kinds=_triggers()),
+            triggers=AddTrigger(store, clock, entropy, sealer=self._keys.sealer, kinds=tuple(TRIGGERS)),
         )
+
+
+def _triggers() -> Mapping[str, PushTrigger]:
+    made: dict[str, PushTrigger] = {}
+    for name, place in TRIGGERS.items():
+        module, _, attribute = place.partition(":")
+        made[name] = getattr(import_module(module), attribute)()
+    return made
 
 
 def _attestors(store: Store, settings: Settings) -> Mapping[str, Attestor]:

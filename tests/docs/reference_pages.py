@@ -54,6 +54,7 @@ _IDS: Final[Mapping[str, str]] = {
     "ERRAND": "errand",
     "KILL": "kill order",
     "APPROVAL": "request for approval",
+    "TRIGGER": "trigger",
 }
 _DEADLINES: Final[Mapping[Reason, str]] = {
     Reason.NOT_ACTIVATED: "`activate_by` passes while the session is `requested` or `approved`",

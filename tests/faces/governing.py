@@ -10,15 +10,18 @@ from sojourn.core.approval import Approval
 from sojourn.core.change import Once
 from sojourn.core.client import Client
 from sojourn.core.ending import Cause, Reason
-from sojourn.core.errors import NotFound, Refused
+from sojourn.core.errors import Invalid, NotFound, Refused
 from sojourn.core.ids import KILL, ApprovalId, KillId, SessionId
 from sojourn.core.kill import Kill, KillState, Selector, Selects
+from sojourn.core.secret import Secret
 from sojourn.core.session import Session, State, lower
+from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Usage
 from sojourn.faces.http.doors import Activation
 from sojourn.faces.http.governance import Governance
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.store import KillFilter
+from sojourn.ports.trigger import Delivery
 from sojourn.services.offboard_owner import Offboarding
 from sojourn.services.order_kill import Count
 from sojourn.services.weigh_usage import Reserved, Weighed
@@ -35,6 +38,9 @@ class NoOrders:
     """A store in which nothing was ever ordered."""
 
     async def kills(self, which: KillFilter) -> Sequence[Kill]:
+        return []
+
+    async def triggers(self) -> Sequence[Trigger]:
         return []
 
     async def approvals(self, subject: str | None = None) -> Sequence[Approval]:
@@ -132,6 +138,21 @@ class Weighs:
         return Weighed(session, a_charter("demo"), Usage(), ("https://api.example orders:read",))
 
 
+class Outside:
+    """No trigger is known, and none can be added."""
+
+    async def deliver(self, name: str, delivery: Delivery) -> int:
+        raise NotFound("unknown_trigger", "there is no such trigger")
+
+    async def __call__(
+        self, name: str, kind: str, *, settings: Mapping[str, str], secret: Secret | None, by: str
+    ) -> tuple[Trigger, Secret]:
+        raise Invalid("unknown_kind", "no trigger of this kind")
+
+    async def remove(self, name: str) -> Trigger:
+        raise NotFound("unknown_trigger", "there is no such trigger")
+
+
 def governance_of(store: Rows) -> Governance:
     """Every scripted verb."""
     orders, shrink = Orders(), Shrink(store)
@@ -144,4 +165,6 @@ def governance_of(store: Rows) -> Governance:
         approve=answers,
         activate=answers.activate,
         usage=Weighs(),
+        signals=Outside(),
+        triggers=Outside(),
     )

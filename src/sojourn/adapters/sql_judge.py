@@ -28,6 +28,7 @@ T = TypeVar("T")
 LOCK_ORDER: Final = (
     RowKind.KILL,
     RowKind.APPROVAL,
+    RowKind.TRIGGER,
     RowKind.CLIENT,
     RowKind.CHARTER,
     RowKind.TARGET,

@@ -73,6 +73,13 @@ def leases_of_many(connection: Connection, sessions: Collection[SessionId]) -> d
     return found
 
 
+def trigger_docs(name: str | None) -> Select[Any]:
+    """Triggers that are not removed: all, or the one of that name."""
+    table = schema.trigger
+    chosen = select(table.c.doc).where(table.c.removed_at.is_(None)).order_by(table.c.id)
+    return chosen if name is None else chosen.where(table.c.name == name)
+
+
 def approval_docs(subject: str | None) -> Select[Any]:
     """The requests about `subject`, or all that are pending, in the order of their ids."""
     table = schema.approval

@@ -18,6 +18,7 @@ from sojourn.core.lease import Lease
 from sojourn.core.record import Row, RowKind
 from sojourn.core.session import Session
 from sojourn.core.target import Target
+from sojourn.core.trigger import Trigger
 
 R = TypeVar("R")
 Columns = dict[str, Any]
@@ -32,6 +33,7 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.TARGET: ("version", "name", "state", "doc"),
     RowKind.KILL: ("version", "state", "n", "doc"),
     RowKind.APPROVAL: ("version", "state", "doc"),
+    RowKind.TRIGGER: ("version", "removed_at", "doc"),
 }
 
 
@@ -72,6 +74,9 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
         case RowKind.APPROVAL:
             approval = cast("Approval", row)
             return {"state": approval.state.value, "subject": approval.subject}
+        case RowKind.TRIGGER:
+            trigger = cast("Trigger", row)
+            return {"name": trigger.name, "removed_at": trigger.removed_at}
         case _:
             assert_never(kind)
 

@@ -207,6 +207,23 @@ approval: Final = Table(
     Column("doc", Text, nullable=False),
 )
 
+trigger: Final = Table(
+    "trigger",
+    metadata,
+    Column("id", Identifier(ids.TRIGGER), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("removed_at", Instant),
+    Column("doc", Text, nullable=False),
+)
+Index(
+    "uq_trigger_name_in_use",
+    trigger.c.name,
+    unique=True,
+    sqlite_where=text("removed_at IS NULL"),
+    postgresql_where=text("removed_at IS NULL"),
+)
+
 # What may follow what, filled from the core's tables; triggers refuse every other move.
 session_next: Final = Table(
     "session_next",
@@ -333,4 +350,5 @@ STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.LEASE: lease,
     RowKind.KILL: kill,
     RowKind.APPROVAL: approval,
+    RowKind.TRIGGER: trigger,
 }

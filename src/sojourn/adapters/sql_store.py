@@ -28,6 +28,7 @@ from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session
 from sojourn.core.target import Target
+from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Chunk, Usage, Use
 from sojourn.ports.store import FeedPage, Head, JournalEntry, KillFilter, Mark, Overdue, SessionFilter
 
@@ -157,6 +158,14 @@ class SqlStore:
     async def targets(self) -> Sequence[Target]:
         """Every target, removed or not, in the order of their ids."""
         return await self._rows(Target, select(schema.target.c.doc).order_by(schema.target.c.id))
+
+    async def trigger_named(self, name: str) -> Trigger | None:
+        """The trigger of that name that is not removed."""
+        return await self._row(Trigger, reads.trigger_docs(name))
+
+    async def triggers(self) -> Sequence[Trigger]:
+        """Triggers that are not removed, in the order of their ids."""
+        return await self._rows(Trigger, reads.trigger_docs(None))
 
     async def approval(self, approval: ApprovalId) -> Approval | None:
         """The request of that id."""

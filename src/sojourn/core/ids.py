@@ -22,6 +22,7 @@ CharterId = NewType("CharterId", str)
 ErrandId = NewType("ErrandId", str)
 KillId = NewType("KillId", str)
 ApprovalId = NewType("ApprovalId", str)
+TriggerId = NewType("TriggerId", str)
 
 SESSION: Final = "ses"
 LEASE: Final = "lea"
@@ -32,6 +33,7 @@ CHARTER: Final = "cha"
 ERRAND: Final = "err"
 KILL: Final = "kil"
 APPROVAL: Final = "apr"
+TRIGGER: Final = "trg"
 
 _LENGTH: Final = 26
 

@@ -26,6 +26,7 @@ class RowKind(StrEnum):
     TARGET = "target"
     KILL = "kill"
     APPROVAL = "approval"
+    TRIGGER = "trigger"
 
 
 class FactKind(StrEnum):
@@ -66,6 +67,8 @@ class FactKind(StrEnum):
     APPROVAL_GRANTED = "approval.granted"
     APPROVAL_DENIED = "approval.denied"
     APPROVAL_WITHDRAWN = "approval.withdrawn"
+    TRIGGER_ADDED = "trigger.added"
+    TRIGGER_REMOVED = "trigger.removed"
     KILL_ORDERED = "kill.ordered"
     KILL_NUMBERED = "kill.numbered"
     KILL_FINISHED = "kill.finished"

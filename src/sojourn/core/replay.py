@@ -18,6 +18,7 @@ from sojourn.core.lease import Lease
 from sojourn.core.record import Fact, Row, RowKind, apply
 from sojourn.core.session import Session
 from sojourn.core.target import Target
+from sojourn.core.trigger import Trigger
 
 ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.SESSION: Session,
@@ -27,6 +28,7 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.TARGET: Target,
     RowKind.KILL: Kill,
     RowKind.APPROVAL: Approval,
+    RowKind.TRIGGER: Trigger,
 }
 
 Rows = dict[tuple[RowKind, str], Row]

@@ -22,6 +22,7 @@ from sojourn.core.kill import Kill, Selector
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session, State
 from sojourn.core.target import Target
+from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Chunk, Usage, Use
 
 
@@ -165,6 +166,14 @@ class Store(Protocol):
     async def target(self, target: TargetId) -> Target | None: ...
 
     async def targets(self) -> Sequence[Target]: ...
+
+    async def trigger_named(self, name: str) -> Trigger | None:
+        """The trigger of that name that is not removed."""
+        ...
+
+    async def triggers(self) -> Sequence[Trigger]:
+        """Triggers that are not removed."""
+        ...
 
     async def approval(self, approval: ApprovalId) -> Approval | None: ...
 

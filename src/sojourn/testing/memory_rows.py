@@ -15,6 +15,7 @@ from sojourn.core.ids import ApprovalId, ClientId, KillId, SessionId, TargetId
 from sojourn.core.kill import Kill, KillState
 from sojourn.core.record import Row, RowKind
 from sojourn.core.target import Target, TargetState
+from sojourn.core.trigger import Trigger
 from sojourn.core.usage import METRICS, Amounts, Chunk, Usage, Use, allot
 from sojourn.ports.store import KillFilter
 
@@ -60,6 +61,14 @@ class RowReads:
     async def targets(self) -> Sequence[Target]:
         await asyncio.sleep(0)
         return cast("list[Target]", self._all(RowKind.TARGET))
+
+    async def trigger_named(self, name: str) -> Trigger | None:
+        return next((one for one in await self.triggers() if one.name == name), None)
+
+    async def triggers(self) -> Sequence[Trigger]:
+        await asyncio.sleep(0)
+        known = cast("list[Trigger]", self._all(RowKind.TRIGGER))
+        return [one for one in known if one.removed_at is None]
 
     async def approval(self, approval: ApprovalId) -> Approval | None:
         await asyncio.sleep(0)

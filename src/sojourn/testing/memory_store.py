@@ -25,6 +25,7 @@ from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.record import Fact, Row, RowKind
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.target import Target, TargetState
+from sojourn.core.trigger import Trigger
 from sojourn.ports.store import (
     FeedEntry,
     FeedPage,
@@ -46,6 +47,7 @@ _KINDS: Final[dict[type, RowKind]] = {
     Target: RowKind.TARGET,
     Kill: RowKind.KILL,
     Approval: RowKind.APPROVAL,
+    Trigger: RowKind.TRIGGER,
 }
 
 

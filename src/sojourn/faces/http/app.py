@@ -36,6 +36,7 @@ from sojourn.faces.http import (
     ops,
     reconcile,
     sessions,
+    signals,
     targets,
     usage,
 )
@@ -55,6 +56,7 @@ class Who(StrEnum):
     CLIENT = "a client's token and a proof"
     SESSION = "a proof by the session's key"
     EITHER = "a client's token, or the session's key"
+    SIGNATURE = "the signature or secret of the trigger"
     ASSERTION = "a client assertion and a proof"
 
 
@@ -126,6 +128,10 @@ ROUTES: Final = (
         202,
         also={200: kills.OffboardedView},
     ),
+    Row("POST", "/signals/{trigger}", signals.hear, Who.SIGNATURE, signals.HeardView),
+    Row("POST", "/v1/triggers", signals.add_trigger, C, signals.TriggerView, 201),
+    Row("GET", "/v1/triggers", signals.list_triggers, C, signals.TriggersView),
+    Row("DELETE", "/v1/triggers/{name}", signals.remove_trigger, C, signals.TriggerView),
     Row("POST", "/v1/usage", usage.report_usage, C, usage.UsageView, hot=True),
     Row("GET", SES + "/usage", usage.show_usage, CS, usage.WeighedView),
     Row("POST", "/v1/feed", feed.follow, C, answers.FeedView, hot=True),

@@ -13,10 +13,13 @@ from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.ids import ApprovalId, SessionId
 from sojourn.core.kill import Kill, Selector, Selects
+from sojourn.core.secret import Secret
 from sojourn.core.session import Session, State
+from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Usage
 from sojourn.faces.http.doors import Activation
 from sojourn.ports.attestor import Evidence
+from sojourn.ports.trigger import Delivery
 
 
 class Count(Protocol):
@@ -126,6 +129,20 @@ class WeighUsage(Protocol):
     async def weigh(self, session: Session, /) -> Weighed: ...
 
 
+class RouteSignals(Protocol):
+    async def deliver(self, name: str, delivery: Delivery, /) -> int: ...
+
+
+class AddTrigger(Protocol):
+    """Adding triggers, and removing them."""
+
+    async def __call__(
+        self, name: str, kind: str, /, *, settings: Mapping[str, str], secret: Secret | None, by: str
+    ) -> tuple[Trigger, Secret]: ...
+
+    async def remove(self, name: str, /) -> Trigger: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Governance:
     """The verbs, made in `wiring`."""
@@ -137,3 +154,5 @@ class Governance:
     approve: Approve
     activate: ActivateApproved
     usage: WeighUsage
+    signals: RouteSignals
+    triggers: AddTrigger

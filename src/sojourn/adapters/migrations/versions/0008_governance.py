@@ -1,4 +1,4 @@
-"""Kill orders by selector, requests for approval, and accounts of use."""
+"""Kill orders by selector, requests for approval, accounts of use, and triggers."""
 
 from __future__ import annotations
 
@@ -67,4 +67,21 @@ def upgrade() -> None:
         sa.Column("subject", sa.String(length=512), nullable=False),
         sa.Column("uses", COUNT, nullable=False),
         sa.PrimaryKeyConstraint("session", "subject", name=op.f("pk_exercised")),
+    )
+    op.create_table(
+        "trigger",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("version", COUNT, nullable=False),
+        sa.Column("name", sa.String(length=256), nullable=False),
+        sa.Column("removed_at", COUNT, nullable=True),
+        sa.Column("doc", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trigger")),
+    )
+    op.create_index(
+        "uq_trigger_name_in_use",
+        "trigger",
+        ["name"],
+        unique=True,
+        sqlite_where=sa.text("removed_at IS NULL"),
+        postgresql_where=sa.text("removed_at IS NULL"),
     )
