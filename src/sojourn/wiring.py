@@ -46,7 +46,7 @@ from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving,
 from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.store import Store
-from sojourn.ports.trigger import PushTrigger
+from sojourn.ports.trigger import PushTrigger, WatchTrigger
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_approved import ActivateApproved
@@ -85,6 +85,7 @@ from sojourn.services.route_signals import RouteSignals
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.watch_triggers import WatchTriggers
 from sojourn.services.weigh_usage import WeighUsage
 from sojourn.services.write_evidence import WriteEvidence
 from sojourn.worker import Worker
@@ -127,6 +128,14 @@ class Deployment:
         self._beats = BeatBook(self.store)
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
+        self._triggers = _triggers()
+        self._signals = RouteSignals(
+            self.store,
+            self.clock,
+            self._end,
+            sealer=keys.sealer,
+            kinds={name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)},
+        )
         self._attestors: Mapping[str, Attestor] = _attestors(self.store, settings)
         self.verbs = self._verbs()
         self.app: ASGIApp = build(self._desk())
@@ -178,6 +187,7 @@ class Deployment:
                 store, clock, PreflightTarget(store, clock, self._providers, settings), settings
             ),
             kills=CarryOutKills(store, clock, self._end),
+            watch=WatchTriggers(store, clock, self._signals, self._watching()),
         )
 
     def _desk(self) -> Desk:
@@ -240,6 +250,9 @@ class Deployment:
             governance=self._governance(activate),
         )
 
+    def _watching(self) -> Mapping[str, WatchTrigger]:
+        return {name: one for name, one in self._triggers.items() if isinstance(one, WatchTrigger)}
+
     def _activating(self, mint: MintTokens) -> ActivateSession:
         return ActivateSession(
             self.store,
@@ -263,13 +276,13 @@ class Deployment:
             approve=ApproveSession(store, clock, entropy, self._end),
             activate=ActivateApproved(store, clock, self._attestors, activate),
             usage=WeighUsage(store, clock, entropy, self._end),
-            signals=RouteSignals(store, clock, self._end, sealer=self._keys.sealer, kinds=_triggers()),
+            signals=self._signals,
             triggers=AddTrigger(store, clock, entropy, sealer=self._keys.sealer, kinds=tuple(TRIGGERS)),
         )
 
 
-def _triggers() -> Mapping[str, PushTrigger]:
-    made: dict[str, PushTrigger] = {}
+def _triggers() -> Mapping[str, object]:
+    made: dict[str, object] = {}
     for name, place in TRIGGERS.items():
         module, _, attribute = place.partition(":")
         made[name] = getattr(import_module(module), attribute)()

@@ -20,6 +20,7 @@ from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.watch_triggers import WatchTriggers
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Worker:
         sweep_every_s: float,
         preflight: Preflights | None = None,
         kills: CarryOutKills | None = None,
+        watch: WatchTriggers | None = None,
     ) -> None:
         self._reap = reap
         self._sweep = sweep
@@ -83,6 +85,7 @@ class Worker:
         self._wake = wake
         self._sweep_every_s = sweep_every_s
         self._kills = kills
+        self._watch = watch
         self.errors: Counter[str] = Counter()  # by loop, for metrics
 
     async def run(self) -> None:
@@ -94,6 +97,8 @@ class Worker:
             group.create_task(self._for_ever("forget", self._forgetting))
             if self._kills is not None:
                 group.create_task(self._for_ever("kills", self._killing))
+            if self._watch is not None:
+                group.create_task(self._for_ever("watch", self._watch.run))
             if self._seal is not None:
                 group.create_task(self._for_ever("seal", self._sealing))
             if self._preflight is not None:

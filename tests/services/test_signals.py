@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from sojourn.core.change import Change
 from sojourn.core.charter import apply
 from sojourn.core.ending import Reason
-from sojourn.core.errors import Conflict, Invalid, NotFound, Refused
+from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, Unavailable
 from sojourn.core.ids import CharterId
 from sojourn.core.secret import Secret
 from sojourn.core.session import State
@@ -17,6 +19,7 @@ from sojourn.core.trigger import Trigger
 from sojourn.ports.trigger import Delivery, Signal
 from sojourn.services.add_trigger import AddTrigger
 from sojourn.services.route_signals import RouteSignals
+from sojourn.services.watch_triggers import WatchTriggers
 from tests.services.rig import play
 from tests.sim.world import Node, World
 
@@ -129,5 +132,35 @@ def test_triggers_have_one_name_each_and_a_secret_that_is_sealed() -> None:
             await rig.say()
         kept = await process.store.sealed(f"trigger:{rig.trigger.id}")
         assert kept is not None and rig.secret.reveal().encode() not in kept
+
+    play(story)
+
+
+class Watched:
+    """A kind that loses its connection once, and then says that the job is over."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    async def watch(self, settings: Mapping[str, str], secret: Secret) -> AsyncIterator[tuple[Signal, ...]]:
+        self.begun += 1
+        if self.begun == 1:
+            raise Unavailable("watch_lost", "the connection broke")
+        yield (Signal(Reason.JOB_FINISHED, RUN, "pod succeeded"),)
+
+
+def test_a_watch_that_breaks_begins_again_and_its_signals_end_sessions() -> None:
+    async def story(world: World, process: Node) -> None:
+        rig, kind = Rig(world, process), Watched()
+        await rig.furnish("said")
+        await rig.open()
+        watching = WatchTriggers(process.store, world.clock, rig.route, {"said": kind})
+
+        task = asyncio.ensure_future(watching.run())
+        await world.clock.sleep(6)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+        assert kind.begun >= 2 and rig.reasons() == [Reason.JOB_FINISHED]
 
     play(story)

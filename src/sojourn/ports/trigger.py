@@ -34,6 +34,7 @@ class Signal:
     detail: str = ""
 
 
+@runtime_checkable
 class PushTrigger(Protocol):
     """Reads what another system sends us."""
 
