@@ -55,6 +55,9 @@ _IDS: Final[Mapping[str, str]] = {
     "OWNER": "owner; none is made yet: owners are the names that people give",
     "CHARTER": "charter",
     "ERRAND": "errand",
+    "KILL": "kill order",
+    "APPROVAL": "request for approval",
+    "TRIGGER": "trigger",
 }
 _DEADLINES: Final[Mapping[Reason, str]] = {
     Reason.NOT_ACTIVATED: "`activate_by` passes while the session is `requested` or `approved`",

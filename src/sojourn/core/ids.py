@@ -20,6 +20,9 @@ TargetId = NewType("TargetId", str)
 OwnerId = NewType("OwnerId", str)
 CharterId = NewType("CharterId", str)
 ErrandId = NewType("ErrandId", str)
+KillId = NewType("KillId", str)
+ApprovalId = NewType("ApprovalId", str)
+TriggerId = NewType("TriggerId", str)
 
 SESSION: Final = "ses"
 LEASE: Final = "lea"
@@ -28,6 +31,9 @@ TARGET: Final = "tgt"
 OWNER: Final = "own"
 CHARTER: Final = "cha"
 ERRAND: Final = "err"
+KILL: Final = "kil"
+APPROVAL: Final = "apr"
+TRIGGER: Final = "trg"
 
 _LENGTH: Final = 26
 

@@ -7,18 +7,19 @@ the policy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from sojourn.config import Settings
+from sojourn.core.approval import ask
 from sojourn.core.change import Change, Once, pin
-from sojourn.core.charter import Admission, Charter, admit
+from sojourn.core.charter import Admission, ApprovalRule, Charter, admit
 from sojourn.core.client import Client, Role
 from sojourn.core.context import require_unattested
 from sojourn.core.errors import Invalid, NotFound, Refused
 from sojourn.core.ids import SESSION, SessionId, from_uuid
-from sojourn.core.record import RowKind
+from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.scope import Grants
 from sojourn.core.session import Session, State, Task, approve, request
 from sojourn.core.target import TargetState
@@ -26,6 +27,8 @@ from sojourn.core.window import Window
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
+from sojourn.services._asking import must_ask, request_for
+from sojourn.services._offboarded import require_owner
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._runs import claim_run
 
@@ -72,7 +75,7 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An approved session. `repeated`: the same call was made before, and its secrets are spent."""
+    """A session, approved or waiting for people. `repeated`: the same call was made before."""
 
     session: Session
     repeated: bool
@@ -102,13 +105,14 @@ class OpenSession:
         Raises:
             Unauthenticated: the evidence does not hold.
             Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `replayed`, `run_spent`,
-                `job_finished`, `not_lasting`.
+                `job_finished`, `not_lasting`, `owner_left`.
             Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`,
                 `attested_name`.
             NotFound: code `unknown_charter`.
         """
         now = self._clock.now()
         require_unattested(asked.context)
+        mark_n = (await self._store.head()).feed_n
         attestation = await self._attest(asked.evidence, now)
         marks = (*attestation.once, *asked.once)
         earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -117,13 +121,15 @@ class OpenSession:
         charter = await self._store.charter(asked.task.kind)
         if charter is None:
             raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
+        await require_owner(self._store, charter)
         admission = admit(charter, attestation.client.name, asked.grants, asked.duration)
         await self._require_ready(admission.grants)
         _require_lasting(charter, attestation)
-        session = self._describe(asked, attestation, charter, admission, now=now)
+        session = replace(self._describe(asked, attestation, charter, admission, now=now), mark_n=mark_n)
         marks = (*marks, *await claim_run(self._store, attestation.run, session))
         try:
-            return await self._commit(asked, attestation, session, marks)
+            rule = await must_ask(self._store, charter, now)
+            return await self._commit(asked, attestation, (session, rule), marks)
         except Refused:
             # A concurrent call with the same key may have been first.
             earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -196,14 +202,27 @@ class OpenSession:
             context={**asked.context, **attested.context},  # what was observed wins over what was said
             requested_at=now,
             attestor=asked.evidence.type,
+            phase=charter.phases[0].name if charter.phases else None,
         )
 
     async def _commit(
-        self, asked: Asked, attested: Attestation, session: Session, marks: tuple[Once, ...]
+        self,
+        asked: Asked,
+        attested: Attestation,
+        wished: tuple[Session, ApprovalRule | None],
+        marks: tuple[Once, ...],
     ) -> Opening:
-        now, client = session.requested_at, attested.client
-        step = request(session, attested.unknown)
-        step = step.then(approve(step.row, session.charter, now))
+        (session, rule), client = wished, attested.client
+        now = session.requested_at
+        steps: tuple[Step[Row], ...]
+        if rule is None:
+            step = request(session, attested.unknown)
+            step = step.then(approve(step.row, session.charter, now))
+            steps = (step,)
+        else:
+            waiting, approval = request_for(session, client, rule, self._entropy)
+            step = request(waiting, attested.unknown)
+            steps = (step, ask(approval))
         if asked.idempotency is not None:
             until = now + self._settings.remember_calls
             call = Once(
@@ -211,7 +230,7 @@ class OpenSession:
             )
             marks = (*marks, call)
         # The client is pinned: one that is removed meanwhile opens nothing.
-        await self._store.commit(Change(steps=(step,), pins=(pin(RowKind.CLIENT, client),), once=marks))
+        await self._store.commit(Change(steps=steps, pins=(pin(RowKind.CLIENT, client),), once=marks))
         return Opening(step.row, repeated=False)
 
 
