@@ -53,6 +53,7 @@ from sojourn.ports.clock import Clock
 from sojourn.ports.issuers import Federation
 from sojourn.ports.store import Store
 from sojourn.ports.trigger import PushTrigger, WatchTrigger
+from sojourn.ruling import Ruling
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_approved import ActivateApproved
@@ -127,7 +128,13 @@ class Deployment:
     """Everything that runs in one process, started and stopped together."""
 
     def __init__(
-        self, store: Store, settings: Settings, keys: FileKeys, *, federation: Federation = _NOBODY
+        self,
+        store: Store,
+        settings: Settings,
+        keys: FileKeys,
+        calendars: Path,
+        *,
+        federation: Federation = _NOBODY,
     ) -> None:
         self.settings = settings
         self.clock, self.entropy, self.bell = SystemClock(), SystemEntropy(), LocalBell()
@@ -152,6 +159,15 @@ class Deployment:
         self._attestors = _attestors(self.store, self.clock, settings.issuer, federation=federation)
         self._reattest = ReattestSession(
             self.store, self.clock, self._attestors, end=self._end, suspend=self._suspend
+        )
+        self._rules = Ruling(
+            self.store,
+            self.clock,
+            self.entropy,
+            settings,
+            calendars=calendars,
+            end=self._end,
+            suspend=self._suspend,
         )
         self.verbs = self._verbs()
         self.app: ASGIApp = build(self._desk())
@@ -204,6 +220,7 @@ class Deployment:
             ),
             kills=CarryOutKills(store, clock, self._end),
             watch=WatchTriggers(store, clock, self._signals, self._watching()),
+            rules=self._rules.reevaluate,
         )
 
     def _desk(self) -> Desk:
@@ -223,38 +240,10 @@ class Deployment:
             verbs=self.verbs,
         )
 
-    def _verbs(self) -> Verbs:
-        store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
-        providers, end, sealer = self._providers, self._end, self._keys.sealer
-        mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
-        register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
-        activate = self._activating(mint)
-        return Verbs(
-            open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
-            activate=activate,
-            beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest),
-            narrow=NarrowSession(store, clock, entropy, settings),
-            complete=CompleteSession(store, end),
-            mint=mint,
-            suspend=self._suspend,
-            resume=self._resume(mint),
-            end=end,
-            login=register.login,
-            register_client=register,
-            federate_client=FederateClient(store, clock, entropy, settings.issuer),
-            remove_client=RemoveClient(store, clock, end),
-            apply_charter=ApplyCharter(store, clock, entropy),
-            add_target=AddTarget(store, clock, entropy, sealer, make=providers.make),
-            preflight_target=PreflightTarget(store, clock, providers, settings),
-            forward=ForwardRequest(store, clock, self.bell, providers),
-            find_standing=FindStandingAccess(store, providers, settings),
-            replace_credential=ReplaceCredential(store, clock, sealer, settings, make=providers.make),
-            drain_target=DrainTarget(store, clock),
-            remove_target=RemoveTarget(store, clock),
-            reconcile_target=ReconcileTarget(store, providers, settings),
-            reconcile_sessions=ReconcileSessions(store),
-            write_evidence=WriteEvidence(store, clock, self._keys.notes),
-            governance=self._governance(activate),
+    def _mint(self) -> MintTokens:
+        life, usable = self.settings.token_life, self._rules.book.usable
+        return MintTokens(
+            self._keys.tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
         )
 
     def _resume(self, mint: MintTokens) -> ResumeSession:
@@ -268,6 +257,50 @@ class Deployment:
             end=self._end,
             settings=self.settings,
             kept=self._kept,
+            keep=self._rules.keep,
+            windows=self._rules.windows,
+        )
+
+    def _verbs(self) -> Verbs:
+        store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
+        providers, end, sealer = self._providers, self._end, self._keys.sealer
+        mint = self._mint()
+        register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
+        activate = self._activating(mint)
+        return Verbs(
+            open_session=OpenSession(
+                store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
+            ),
+            activate=activate,
+            beat=BeatSession(
+                store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep
+            ),
+            narrow=NarrowSession(store, clock, entropy, settings),
+            complete=CompleteSession(store, end),
+            mint=mint,
+            suspend=self._suspend,
+            resume=self._resume(mint),
+            end=end,
+            login=register.login,
+            register_client=register,
+            federate_client=FederateClient(store, clock, entropy, settings.issuer),
+            remove_client=RemoveClient(store, clock, end),
+            apply_charter=ApplyCharter(store, clock, entropy),
+            apply_policy=self._rules.apply,
+            explain=self._rules.explain,
+            operate=self._rules.book.require_operate,
+            review_session=self._rules.review,
+            add_target=AddTarget(store, clock, entropy, sealer, make=providers.make),
+            preflight_target=PreflightTarget(store, clock, providers, settings),
+            forward=ForwardRequest(store, clock, self.bell, providers),
+            find_standing=FindStandingAccess(store, providers, settings),
+            replace_credential=ReplaceCredential(store, clock, sealer, settings, make=providers.make),
+            drain_target=DrainTarget(store, clock),
+            remove_target=RemoveTarget(store, clock),
+            reconcile_target=ReconcileTarget(store, providers, settings),
+            reconcile_sessions=ReconcileSessions(store),
+            write_evidence=WriteEvidence(store, clock, self._keys.notes),
+            governance=self._governance(activate),
         )
 
     def _watching(self) -> Mapping[str, WatchTrigger]:
@@ -324,7 +357,8 @@ async def assemble(serving: Serving) -> Deployment:
     deployment = deployment_id(serving.state)
     keys = FileKeys(serving.state / "keys", f"sojourn.{deployment}/log")
     settings = Settings(serving.issuer, deployment)
-    return Deployment(await open_store(serving), settings, keys, federation=serving.federation)
+    calendars = serving.state / "calendars"
+    return Deployment(await open_store(serving), settings, keys, calendars, federation=serving.federation)
 
 
 async def open_store(serving: Serving) -> Store:

@@ -1,4 +1,4 @@
-"""The loops that keep promises: reap, sweep, kill, announce, seal, try targets out, forget.
+"""The loops that keep promises: reap, sweep, kill, announce, hold to rules, seal, preflight, forget.
 
 Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
 error: an error is logged and counted, and the loop goes on. This is the only place that
@@ -34,6 +34,9 @@ SEAL_EVERY_S: Final = 1.0
 SEAL_PAUSE_S: Final = 0.1
 """Facts of so long share one checkpoint: signing each by itself would gain nothing."""
 
+RULES_EVERY_S: Final = 1.0
+"""Living sessions hear of changed charters and policies this late at most."""
+
 FORGET_EVERY_S: Final = 60.0
 PREFLIGHT_LOOK_EVERY_S: Final = 30.0
 _AFTER_ERROR_S: Final = 0.5
@@ -41,11 +44,11 @@ _AFTER_ERROR_S: Final = 0.5
 Once = Callable[[], Awaitable[int]]
 
 
-class Seals(Protocol):
-    """What turns facts into signed checkpoints."""
+class Runs(Protocol):
+    """Work that is done again and again: sealing facts, holding sessions to changed rules."""
 
     async def run_once(self) -> int:
-        """How many facts were sealed."""
+        """How much there was to do."""
         ...
 
 
@@ -65,7 +68,7 @@ class Worker:
         reap: ReapLeases,
         sweep: SweepDeadlines,
         announce: AnnounceRevocations,
-        seal: Seals | None,
+        seal: Runs | None,
         *,
         clock: Clock,
         store: Store,
@@ -74,6 +77,7 @@ class Worker:
         preflight: Preflights | None = None,
         kills: CarryOutKills | None = None,
         watch: WatchTriggers | None = None,
+        rules: Runs | None = None,
     ) -> None:
         self._reap = reap
         self._sweep = sweep
@@ -86,6 +90,7 @@ class Worker:
         self._sweep_every_s = sweep_every_s
         self._kills = kills
         self._watch = watch
+        self._rules = rules
         self.errors: Counter[str] = Counter()  # by loop, for metrics
 
     async def run(self) -> None:
@@ -99,6 +104,8 @@ class Worker:
                 group.create_task(self._for_ever("kills", self._killing))
             if self._watch is not None:
                 group.create_task(self._for_ever("watch", self._watch.run))
+            if self._rules is not None:
+                group.create_task(self._for_ever("rules", self._holding_to_rules))
             if self._seal is not None:
                 group.create_task(self._for_ever("seal", self._sealing))
             if self._preflight is not None:
@@ -141,6 +148,12 @@ class Worker:
         while True:
             await self._clock.sleep(PREFLIGHT_LOOK_EVERY_S)
             await self._preflight.run_once()
+
+    async def _holding_to_rules(self) -> None:
+        assert self._rules is not None
+        while True:
+            await self._rules.run_once()
+            await self._clock.sleep(RULES_EVERY_S)
 
     async def _sealing(self) -> None:
         assert self._seal is not None

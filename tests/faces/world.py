@@ -20,6 +20,7 @@ from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
 from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
 from tests.faces.governing import governance_of
+from tests.faces.ruling import Ruling
 from tests.faces.samples import ISSUER, a_client
 from tests.faces.scripted import JwtAttestor, MemoryStore, Script
 from tests.faces.scripted_federation import Federate
@@ -103,6 +104,7 @@ class World:
 
     def desk(self, attestor: JwtAttestor) -> Desk:
         s = self.script
+        ruling = Ruling(self.store.as_port(), self.clock)
         verbs = Verbs(
             open_session=s.open_session,
             activate=s.activate,
@@ -118,6 +120,10 @@ class World:
             federate_client=Federate(self.store),
             remove_client=s.remove_client,
             apply_charter=s.apply_charter,
+            apply_policy=ruling.apply,
+            explain=ruling.explain,
+            operate=ruling.operate,
+            review_session=ruling.review,
             add_target=s.add_target,
             preflight_target=s.preflight_target,
             find_standing=s.find_standing,

@@ -67,15 +67,6 @@ ADDRESSES = [
 ]
 
 HOSTILE = ["a`b", "a'b", 'a"b', "x`; DROP TABLE shop.items; -- x", "%s %d", "naïve 名前", "UPPER low", "a.b"]
-    "a`b",
-    "a'b",
-    'a"b',
-    "x`; DROP TABLE shop.items; -- x",
-    "%s %d",
-    "naïve 名前",
-    "UPPER lower",
-    "a.b",
-]
 
 
 @pytest.mark.parametrize(("name", "template", "named"), BAD, ids=lambda one: str(one)[:40])

@@ -26,6 +26,7 @@ from sojourn.ports.store import (
     KillFilter,
     Mark,
     Overdue,
+    Rules,
     SessionFilter,
 )
 
@@ -133,6 +134,32 @@ def living_leases(connection: Connection, target: TargetId) -> int:
         .where(_LEASE.c.target == target, _LEASE.c.state != "destroyed")
     )
     return int(connection.execute(chosen).scalar_one())
+
+
+def policy_doc(number: int | None) -> Select[Any]:
+    """The policy set of that number, or the newest."""
+    chosen = select(schema.policy.c.doc)
+    if number is not None:
+        return chosen.where(schema.policy.c.number == number)
+    return chosen.order_by(schema.policy.c.number.desc()).limit(1)
+
+
+def review_of(session: SessionId) -> Select[Any]:
+    """The review that a session owes, or owed."""
+    return select(schema.review.c.doc).where(schema.review.c.session == session)
+
+
+def reviews(owed: bool, limit: int) -> Select[Any]:
+    """Reviews, the oldest first; only those that are still owed, if asked."""
+    chosen = select(schema.review.c.doc).order_by(schema.review.c.id).limit(limit)
+    return chosen.where(schema.review.c.done_at.is_(None)) if owed else chosen
+
+
+def rules(connection: Connection) -> Rules:
+    """How far policies and charters have come."""
+    newest = select(func.coalesce(func.max(schema.policy.c.number), 0)).scalar_subquery()
+    versions = select(func.count()).select_from(schema.charter).scalar_subquery()
+    return Rules(*connection.execute(select(newest, versions)).one())
 
 
 def charter_doc(name: str, number: int | None) -> Select[Any]:

@@ -15,7 +15,9 @@ from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
 from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
 from sojourn.core.record import Row, RowKind
+from sojourn.core.review import Review
 from sojourn.core.session import Session
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
@@ -34,6 +36,8 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.KILL: ("version", "state", "n", "doc"),
     RowKind.APPROVAL: ("version", "state", "doc"),
     RowKind.TRIGGER: ("version", "removed_at", "doc"),
+    RowKind.POLICY: ("version", "doc"),
+    RowKind.REVIEW: ("version", "done_at", "doc"),
 }
 
 
@@ -77,6 +81,11 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
         case RowKind.TRIGGER:
             trigger = cast("Trigger", row)
             return {"name": trigger.name, "removed_at": trigger.removed_at}
+        case RowKind.POLICY:
+            return {"number": cast("PolicySet", row).number}
+        case RowKind.REVIEW:
+            review = cast("Review", row)
+            return {"session": review.session, "done_at": review.done_at}
         case _:
             assert_never(kind)
 

@@ -168,6 +168,33 @@ charter: Final = Table(
     UniqueConstraint("name", "number"),
 )
 
+policy: Final = Table(
+    "policy",
+    metadata,
+    Column("id", Identifier(ids.POLICY), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("number", Count, nullable=False),
+    Column("doc", Text, nullable=False),
+    UniqueConstraint("number"),
+)
+
+review: Final = Table(
+    "review",
+    metadata,
+    Column("id", Identifier(ids.REVIEW), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("session", Identifier(ids.SESSION), nullable=False),
+    Column("done_at", Instant),
+    Column("doc", Text, nullable=False),
+    UniqueConstraint("session"),
+)
+Index(
+    "ix_review_owed",
+    review.c.id,
+    sqlite_where=text("done_at IS NULL"),
+    postgresql_where=text("done_at IS NULL"),
+)
+
 target: Final = Table(
     "target",
     metadata,
@@ -346,6 +373,8 @@ STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.CLIENT: client,
     RowKind.CHARTER: charter,
     RowKind.TARGET: target,
+    RowKind.POLICY: policy,
+    RowKind.REVIEW: review,
     RowKind.SESSION: session,
     RowKind.LEASE: lease,
     RowKind.KILL: kill,

@@ -26,11 +26,13 @@ from sojourn.core.errors import Conflict, Unavailable
 from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
 from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
+from sojourn.core.review import Review
 from sojourn.core.session import Session
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Chunk, Usage, Use
-from sojourn.ports.store import FeedPage, Head, JournalEntry, KillFilter, Mark, Overdue, SessionFilter
+from sojourn.ports.store import FeedPage, Head, JournalEntry, KillFilter, Mark, Overdue, Rules, SessionFilter
 
 R = TypeVar("R")
 
@@ -146,6 +148,22 @@ class SqlStore:
         """Every version of every charter, by name and number."""
         table = schema.charter
         return await self._rows(Charter, select(table.c.doc).order_by(table.c.name, table.c.number))
+
+    async def policy(self, number: int | None = None) -> PolicySet | None:
+        """A policy set; without `number` the newest."""
+        return await self._row(PolicySet, reads.policy_doc(number))
+
+    async def review(self, session: SessionId) -> Review | None:
+        """The review that a break-glass session owes, or owed."""
+        return await self._row(Review, reads.review_of(session))
+
+    async def reviews(self, *, owed: bool, limit: int) -> Sequence[Review]:
+        """Reviews, the oldest first; only those that are still owed, if asked."""
+        return await self._rows(Review, reads.reviews(owed, limit))
+
+    async def rules(self) -> Rules:
+        """How far policies and charters have come."""
+        return await self._read(reads.rules)
 
     async def target_named(self, name: str) -> Target | None:
         """The target of that name that is not removed."""

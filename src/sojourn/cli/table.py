@@ -7,7 +7,19 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from sojourn.cli import approvals, charters, clients, evidence, kills, manage, serve, targets, triggers
+from sojourn.cli import (
+    approvals,
+    charters,
+    clients,
+    evidence,
+    kills,
+    manage,
+    policies,
+    reviews,
+    serve,
+    targets,
+    triggers,
+)
 from sojourn.cli.discover import discover
 from sojourn.cli.doctor import doctor
 from sojourn.cli.examples import example
@@ -25,7 +37,7 @@ def build() -> App:
         help="Access for machines that is bound to one task and provably ends with it.",
         version=installed_version(),
     )
-    for group in (manage.app, targets.app, charters.app, clients.app, triggers.app):
+    for group in (reviews.app, targets.app, charters.app, policies.app, clients.app, triggers.app):
         app.command(group)
     app.command(discover)
     for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):

@@ -23,6 +23,8 @@ ErrandId = NewType("ErrandId", str)
 KillId = NewType("KillId", str)
 ApprovalId = NewType("ApprovalId", str)
 TriggerId = NewType("TriggerId", str)
+PolicyId = NewType("PolicyId", str)
+ReviewId = NewType("ReviewId", str)
 
 SESSION: Final = "ses"
 LEASE: Final = "lea"
@@ -34,6 +36,8 @@ ERRAND: Final = "err"
 KILL: Final = "kil"
 APPROVAL: Final = "apr"
 TRIGGER: Final = "trg"
+POLICY: Final = "pol"
+REVIEW: Final = "rev"
 
 _LENGTH: Final = 26
 

@@ -27,6 +27,8 @@ class RowKind(StrEnum):
     KILL = "kill"
     APPROVAL = "approval"
     TRIGGER = "trigger"
+    POLICY = "policy"
+    REVIEW = "review"
 
 
 class FactKind(StrEnum):
@@ -57,6 +59,9 @@ class FactKind(StrEnum):
     CLIENT_REGISTERED = "client.registered"
     CLIENT_REMOVED = "client.removed"
     CHARTER_APPLIED = "charter.applied"
+    POLICY_APPLIED = "policy.applied"
+    REVIEW_OWED = "review.owed"
+    REVIEW_DONE = "review.done"
     TARGET_ADDED = "target.added"
     TARGET_PREFLIGHTED = "target.preflighted"
     TARGET_CREDENTIAL_REPLACED = "target.credential_replaced"

@@ -15,7 +15,9 @@ from sojourn.core.client import Client
 from sojourn.core.errors import Invalid
 from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind, apply
+from sojourn.core.review import Review
 from sojourn.core.session import Session
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
@@ -29,6 +31,8 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.KILL: Kill,
     RowKind.APPROVAL: Approval,
     RowKind.TRIGGER: Trigger,
+    RowKind.POLICY: PolicySet,
+    RowKind.REVIEW: Review,
 }
 
 Rows = dict[tuple[RowKind, str], Row]

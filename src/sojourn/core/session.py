@@ -100,6 +100,9 @@ class Session:
     phase: str | None = None  # of the charter's phases; None where it has none
     attestor: str = "private_key_jwt"  # the kind of evidence it was opened with
     mark_n: int = 0  # the feed number read before it was asked for: later selector kills concern it
+    client_name: str = ""  # what policies call the client; it keeps its name for life
+    pauses_at: datetime | None = None  # when its change window closes and it is to be suspended
+    break_glass: bool = False  # opened in an emergency, so its use is reviewed by a person
 
 
 def request(session: Session, unknown_claims: tuple[str, ...] = ()) -> Step[Session]:
@@ -115,9 +118,12 @@ def request(session: Session, unknown_claims: tuple[str, ...] = ()) -> Step[Sess
     )
 
 
-def approve(session: Session, by: str, now: datetime) -> Step[Session]:
-    """Say yes, as `by` (a charter or a person)."""
-    return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, notes={"by": by})
+def approve(
+    session: Session, by: str, now: datetime, notes: Mapping[str, object] | None = None
+) -> Step[Session]:
+    """Say yes, as `by` (a charter or a person), with what decided it as notes."""
+    noted_too = {"by": by, **(notes or {})}
+    return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, notes=noted_too)
 
 
 def approve_until(
@@ -164,12 +170,14 @@ def suspend(session: Session, cause: Cause, now: datetime) -> Step[Session]:
     return _move(session, State.SUSPENDED, FactKind.SESSION_SUSPENDED, now, change)
 
 
-def resume(session: Session, now: datetime) -> Step[Session]:
-    """Thaw after re-attestation, under a new generation."""
+def resume(session: Session, now: datetime, pauses_at: datetime | None = None) -> Step[Session]:
+    """Thaw after re-attestation, under a new generation, until its change window closes again."""
     if session.state is not State.SUSPENDED:
         raise Conflict("wrong_state", f"expected a suspended session, it is `{session.state}`")
     _require_open(session, now)
-    change = {"generation": session.generation + 1, "cause": None}
+    change: dict[str, object] = {"generation": session.generation + 1, "cause": None}
+    if pauses_at != session.pauses_at:
+        change["pauses_at"] = pauses_at
     return _move(session, State.ACTIVE, FactKind.SESSION_RESUMED, now, change)
 
 
@@ -279,7 +287,13 @@ def finish_end(session: Session, now: datetime) -> Step[Session]:
 
 def is_live(session: Session, now: datetime) -> bool:
     """Whether the session permits anything at `now`; expiry first, then the exact state."""
-    return session.window.holds(now) and session.state is State.ACTIVE
+    return session.window.holds(now) and now < acts_until(session) and session.state is State.ACTIVE
+
+
+def acts_until(session: Session) -> datetime:
+    """When time alone stops it: its window closes, or a change window that suspends does."""
+    closes = session.window.closes
+    return closes if session.pauses_at is None else min(closes, session.pauses_at)
 
 
 def reason_of(session: Session) -> Reason | None:

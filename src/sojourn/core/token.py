@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sojourn.core.errors import Refused
-from sojourn.core.session import Session
+from sojourn.core.session import Session, acts_until
 from sojourn.core.window import from_micros, to_micros
 
 TYPE: Final = "at+jwt"
@@ -59,7 +59,7 @@ def describe(
         audience=audience,
         token_id=token_id,
         issued_at=now,
-        expires_at=min(now + life, session.window.closes),
+        expires_at=min(now + life, acts_until(session)),
         key=session.key,
         scope=frozenset(session.grants.actions_at(audience)),
         sid=session.id,

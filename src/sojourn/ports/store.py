@@ -20,6 +20,8 @@ from sojourn.core.client import Client
 from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
 from sojourn.core.kill import Kill, Selector
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
+from sojourn.core.review import Review
 from sojourn.core.session import Session, State
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
@@ -85,6 +87,14 @@ class KillFilter:
     unfinished: bool = False
     after_n: int | None = None
     selector: Selector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How far the rules have come: the newest policy set, and how many versions of charters."""
+
+    policy: int  # 0: none was applied
+    charters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +170,22 @@ class Store(Protocol):
         ...
 
     async def charters(self) -> Sequence[Charter]: ...
+
+    async def policy(self, number: int | None = None) -> PolicySet | None:
+        """A policy set; without `number` the newest; None while none was applied."""
+        ...
+
+    async def review(self, session: SessionId) -> Review | None:
+        """The review that a break-glass session owes, or owed; None for any other session."""
+        ...
+
+    async def reviews(self, *, owed: bool, limit: int) -> Sequence[Review]:
+        """Reviews, the oldest first; only those that are still owed, if asked."""
+        ...
+
+    async def rules(self) -> Rules:
+        """How far policies and charters have come; cheap, so that it can be asked often."""
+        ...
 
     async def target_named(self, name: str) -> Target | None: ...
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from sojourn.core.client import Client, Role
+from sojourn.core.scope import Grants
 from sojourn.core.session import Session
 from sojourn.core.token import TYPE, describe, to_json
 from sojourn.core.window import to_micros
@@ -38,8 +40,16 @@ class MintTokens:
     """Signs what a session, as just read or committed, may show to its audiences."""
 
     def __init__(
-        self, signer: TokenSigner, clock: Clock, entropy: Entropy, issuer: str, *, life: timedelta = _LIFE
+        self,
+        signer: TokenSigner,
+        clock: Clock,
+        entropy: Entropy,
+        issuer: str,
+        *,
+        life: timedelta = _LIFE,
+        usable: Callable[[Session, datetime], Grants] | None = None,
     ) -> None:
+        self._usable = usable
         self._signer = signer
         self._clock = clock
         self._entropy = entropy
@@ -52,6 +62,8 @@ class MintTokens:
         The number in the token is the session's own, read before it was asked for: a kill by
         selector that was numbered later refuses every token it will ever get.
         """
+        if self._usable is not None:  # policies may refuse single actions
+            session = replace(session, grants=self._usable(session, self._clock.now()))
         audiences = sorted({grant.audience for grant in session.grants.audiences})
         return tuple(self._access(session, audience, mark) for audience in audiences)
 

@@ -6,6 +6,7 @@ the policy.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,11 +19,12 @@ from sojourn.core.charter import Admission, ApprovalRule, Charter, admit
 from sojourn.core.client import Client, Role
 from sojourn.core.context import require_unattested
 from sojourn.core.errors import Invalid, NotFound, Refused
-from sojourn.core.ids import SESSION, SessionId, from_uuid
+from sojourn.core.ids import REVIEW, SESSION, ReviewId, SessionId, from_uuid
 from sojourn.core.record import Row, RowKind, Step
+from sojourn.core.review import Review, owe
 from sojourn.core.scope import Grants
 from sojourn.core.session import Session, State, Task, approve, request
-from sojourn.core.target import TargetState
+from sojourn.core.target import Target, TargetState
 from sojourn.core.window import Window
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
@@ -31,6 +33,9 @@ from sojourn.services._asking import must_ask, request_for
 from sojourn.services._offboarded import require_owner
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._runs import claim_run
+from sojourn.services.opening_rules import OpeningRules, Ruled
+
+log = logging.getLogger(__name__)
 
 OPEN_MARK: Final = "open"
 
@@ -92,23 +97,27 @@ class OpenSession:
         attestors: Mapping[str, Attestor],
         *,
         settings: Settings,
+        rules: OpeningRules | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
         self._attestors = attestors
         self._settings = settings
+        self._rules = rules
 
     async def __call__(self, asked: Asked) -> Opening:
         """An approved session, or the one that the same idempotency key opened before.
 
         Raises:
             Unauthenticated: the evidence does not hold.
-            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `replayed`, `run_spent`,
+            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `class_too_weak`,
+                `outside_window`, `policy_refused`, `policy_error`, `replayed`, `run_spent`,
                 `job_finished`, `not_lasting`, `owner_left`.
             Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`,
                 `attested_name`.
             NotFound: code `unknown_charter`.
+            Unavailable: code `calendar_unavailable`.
         """
         now = self._clock.now()
         require_unattested(asked.context)
@@ -122,14 +131,18 @@ class OpenSession:
         if charter is None:
             raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
         await require_owner(self._store, charter)
-        admission = admit(charter, attestation.client.name, asked.grants, asked.duration)
+        name, seen = attestation.client.name, attestation.selectors
+        admission = admit(charter, name, asked.grants, asked.duration, attested=seen)
         await self._require_ready(admission.grants)
         _require_lasting(charter, attestation)
-        session = replace(self._describe(asked, attestation, charter, admission, now=now), mark_n=mark_n)
-        marks = (*marks, *await claim_run(self._store, attestation.run, session))
+        described = self._describe(asked, attestation, charter, admission, now=now)
+        ruled = Ruled(replace(described, mark_n=mark_n), {})
+        if self._rules is not None:
+            ruled = await self._rules(ruled.session, charter)
+        marks = (*marks, *await claim_run(self._store, attestation.run, ruled.session))
         try:
             rule = await must_ask(self._store, charter, now)
-            return await self._commit(asked, attestation, (session, rule), marks)
+            return await self._commit(asked, attestation, (ruled, rule), marks)
         except Refused:
             # A concurrent call with the same key may have been first.
             earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -175,6 +188,7 @@ class OpenSession:
                     "target_not_ready", f"target `{name}` is `{state}`; only a ready one opens sessions"
                 )
             await require_reconciled(self._store, target)
+            _require_class(target, grants)
 
     def _describe(
         self, asked: Asked, attested: Attestation, charter: Charter, admission: Admission, *, now: datetime
@@ -201,23 +215,25 @@ class OpenSession:
             generation=1,
             context={**asked.context, **attested.context},  # what was observed wins over what was said
             requested_at=now,
-            attestor=asked.evidence.type,
             phase=charter.phases[0].name if charter.phases else None,
+            attestor=asked.evidence.type,
+            client_name=attested.client.name,
+            break_glass=charter.break_glass,
         )
 
     async def _commit(
         self,
         asked: Asked,
         attested: Attestation,
-        wished: tuple[Session, ApprovalRule | None],
+        wished: tuple[Ruled, ApprovalRule | None],
         marks: tuple[Once, ...],
     ) -> Opening:
-        (session, rule), client = wished, attested.client
-        now = session.requested_at
+        (ruled, rule), client = wished, attested.client
+        session, now = ruled.session, ruled.session.requested_at
         steps: tuple[Step[Row], ...]
         if rule is None:
             step = request(session, attested.unknown)
-            step = step.then(approve(step.row, session.charter, now))
+            step = step.then(approve(step.row, session.charter, now, ruled.notes))
             steps = (step,)
         else:
             waiting, approval = request_for(session, client, rule, self._entropy)
@@ -230,8 +246,29 @@ class OpenSession:
             )
             marks = (*marks, call)
         # The client is pinned: one that is removed meanwhile opens nothing.
+        steps = (*steps, *self._owed_review(session))
         await self._store.commit(Change(steps=steps, pins=(pin(RowKind.CLIENT, client),), once=marks))
+        if session.break_glass:
+            log.warning("session %s was opened by the break-glass charter %s", session.id, session.charter)
         return Opening(step.row, repeated=False)
+
+    def _owed_review(self, session: Session) -> tuple[Step[Review], ...]:
+        if not session.break_glass:
+            return ()
+        made = ReviewId(from_uuid(REVIEW, self._entropy.uuid7()))
+        owed = Review(made, 1, session.id, session.charter, session.owner, session.requested_at)
+        return (owe(owed),)
+
+
+def _require_class(target: Target, grants: Grants) -> None:
+    """Refuse a grant that demands more of taking away than its target can do."""
+    for grant in grants.targets:
+        if grant.target == target.name and target.revocation_class > (grant.at_least or "D"):
+            raise Refused(
+                "class_too_weak",
+                f"grant `{grant.name}` demands class {grant.at_least}, `{target.name}` has"
+                f" {target.revocation_class}",
+            )
 
 
 def _require_lasting(charter: Charter, attested: Attestation) -> None:

@@ -22,7 +22,9 @@ from sojourn.core.errors import Conflict, Refused
 from sojourn.core.ids import ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease, LeaseState
+from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind
+from sojourn.core.review import Review
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.target import Target, TargetState
 from sojourn.core.trigger import Trigger
@@ -35,6 +37,7 @@ from sojourn.ports.store import (
     Overdue,
     SessionFilter,
 )
+from sojourn.testing.memory_kept import MemoryKept
 from sojourn.testing.memory_rows import MemoryAccounts, RowReads
 
 Watch = Callable[[Change], None]
@@ -48,6 +51,8 @@ _KINDS: Final[dict[type, RowKind]] = {
     Kill: RowKind.KILL,
     Approval: RowKind.APPROVAL,
     Trigger: RowKind.TRIGGER,
+    PolicySet: RowKind.POLICY,
+    Review: RowKind.REVIEW,
 }
 
 
@@ -58,7 +63,7 @@ class _Hold:
     until: datetime | None
 
 
-class MemoryStore(RowReads, MemoryAccounts):
+class MemoryStore(RowReads, MemoryAccounts, MemoryKept):
     """State tables, journal, feed, errands and working tables, in dictionaries."""
 
     def __init__(self, *, epoch: int = 1) -> None:

@@ -24,6 +24,7 @@ from sojourn.core.session import Session
 from sojourn.core.window import EPOCH
 from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.replay import mark_of
+from sojourn.faces.http.rights import require_right
 from sojourn.jose import VerifyKey, verify_client_token, verify_proof
 
 SCOPES: Final = {Role.WORKLOAD: "sessions", Role.GUARD: "feed", Role.OPERATOR: "operate"}
@@ -125,11 +126,13 @@ async def with_role(request: Request, *roles: Role) -> tuple[Client, Once]:
     """A client of one of `roles`.
 
     Raises:
-        Refused: code `wrong_role`.
+        Refused: code `wrong_role`; for an operator also `policy_refused` or `policy_error`.
     """
     client, once = await client_of(request)
     if client.role not in roles:
         raise Refused("wrong_role", f"expected role {' or '.join(roles)}, the client is a {client.role}")
+    if client.role is Role.OPERATOR:
+        await require_right(request, client)
     return client, once
 
 

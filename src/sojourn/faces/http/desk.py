@@ -38,6 +38,10 @@ class Verbs:
     federate_client: doors.FederateClient
     remove_client: doors.RemoveClient
     apply_charter: doors.ApplyCharter
+    apply_policy: doors.ApplyPolicy
+    explain: doors.Explain
+    operate: doors.Operate
+    review_session: doors.ReviewSession
     add_target: doors.AddTarget
     preflight_target: doors.PreflightTarget
     replace_credential: doors.ReplaceCredential
