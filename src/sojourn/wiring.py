@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.adapters.waking_store import Wake, waking
+from sojourn.catalog import TRIGGERS
 from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
@@ -38,6 +40,7 @@ from sojourn.core.errors import Unavailable
 from sojourn.dev_workload import DevWorkload
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
+from sojourn.faces.http.governance import Governance
 from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
@@ -49,24 +52,33 @@ from sojourn.ports.attestor import Attestor
 from sojourn.ports.clock import Clock
 from sojourn.ports.issuers import Federation
 from sojourn.ports.store import Store
+from sojourn.ports.trigger import PushTrigger, WatchTrigger
 from sojourn.ruling import Ruling
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._targets import sealed_name
+from sojourn.services.activate_approved import ActivateApproved
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
+from sojourn.services.add_trigger import AddTrigger
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.apply_charter import ApplyCharter
+from sojourn.services.approve_session import ApproveSession
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.beat_session import BeatSession
+from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
+from sojourn.services.enter_phase import EnterPhase
 from sojourn.services.federate_client import FederateClient
 from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
+from sojourn.services.lower_grants import LowerGrants
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
+from sojourn.services.offboard_owner import OffboardOwner
 from sojourn.services.open_session import OpenSession
+from sojourn.services.order_kill import OrderKill
 from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reap_leases import ReapLeases
@@ -78,9 +90,12 @@ from sojourn.services.remove_client import RemoveClient
 from sojourn.services.remove_target import RemoveTarget
 from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
+from sojourn.services.route_signals import RouteSignals
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.watch_triggers import WatchTriggers
+from sojourn.services.weigh_usage import WeighUsage
 from sojourn.services.write_evidence import WriteEvidence
 from sojourn.worker import Worker
 
@@ -133,6 +148,18 @@ class Deployment:
         self._beats = BeatBook(self.store)
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
+        self._triggers = _triggers()
+        self._signals = RouteSignals(
+            self.store,
+            self.clock,
+            self._end,
+            sealer=keys.sealer,
+            kinds={name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)},
+        )
+        self._attestors = _attestors(self.store, self.clock, settings.issuer, federation=federation)
+        self._reattest = ReattestSession(
+            self.store, self.clock, self._attestors, end=self._end, suspend=self._suspend
+        )
         self._rules = Ruling(
             self.store,
             self.clock,
@@ -141,10 +168,6 @@ class Deployment:
             calendars=calendars,
             end=self._end,
             suspend=self._suspend,
-        )
-        self._attestors = _attestors(self.store, self.clock, settings.issuer, federation=federation)
-        self._reattest = ReattestSession(
-            self.store, self.clock, self._attestors, end=self._end, suspend=self._suspend
         )
         self.verbs = self._verbs()
         self.app: ASGIApp = build(self._desk())
@@ -195,6 +218,8 @@ class Deployment:
             preflight=PreflightDue(
                 store, clock, PreflightTarget(store, clock, self._providers, settings), settings
             ),
+            kills=CarryOutKills(store, clock, self._end),
+            watch=WatchTriggers(store, clock, self._signals, self._watching()),
             rules=self._rules.reevaluate,
         )
 
@@ -221,26 +246,35 @@ class Deployment:
             self._keys.tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
         )
 
+    def _resume(self, mint: MintTokens) -> ResumeSession:
+        return ResumeSession(
+            self.store,
+            self.clock,
+            self.entropy,
+            reattest=self._reattest,
+            providers=self._providers,
+            tokens=mint,
+            end=self._end,
+            settings=self.settings,
+            kept=self._kept,
+            keep=self._rules.keep,
+            windows=self._rules.windows,
+        )
+
     def _verbs(self) -> Verbs:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         providers, end, sealer = self._providers, self._end, self._keys.sealer
         mint = self._mint()
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
+        activate = self._activating(mint)
         return Verbs(
             open_session=OpenSession(
                 store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
             ),
-            activate=ActivateSession(
-                store,
-                clock,
-                entropy,
-                providers=providers,
-                tokens=mint,
-                end=end,
-                settings=settings,
-                kept=self._kept,
+            activate=activate,
+            beat=BeatSession(
+                store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep
             ),
-            beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
@@ -266,22 +300,47 @@ class Deployment:
             reconcile_target=ReconcileTarget(store, providers, settings),
             reconcile_sessions=ReconcileSessions(store),
             write_evidence=WriteEvidence(store, clock, self._keys.notes),
+            governance=self._governance(activate),
         )
 
-    def _resume(self, mint: MintTokens) -> ResumeSession:
-        return ResumeSession(
+    def _watching(self) -> Mapping[str, WatchTrigger]:
+        return {name: one for name, one in self._triggers.items() if isinstance(one, WatchTrigger)}
+
+    def _activating(self, mint: MintTokens) -> ActivateSession:
+        return ActivateSession(
             self.store,
             self.clock,
             self.entropy,
-            reattest=self._reattest,
             providers=self._providers,
             tokens=mint,
             end=self._end,
             settings=self.settings,
             kept=self._kept,
-            keep=self._rules.keep,
-            windows=self._rules.windows,
         )
+
+    def _governance(self, activate: ActivateSession) -> Governance:
+        store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
+        order = OrderKill(store, clock, entropy, settings)
+        return Governance(
+            order_kill=order,
+            offboard=OffboardOwner(store, clock, order),
+            lower=LowerGrants(store, clock, entropy, providers=self._providers, settings=settings),
+            enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
+            approve=ApproveSession(store, clock, entropy, self._end),
+            activate=ActivateApproved(store, clock, self._reattest, activate),
+            usage=WeighUsage(store, clock, entropy, self._end),
+            signals=self._signals,
+            triggers=AddTrigger(store, clock, entropy, sealer=self._keys.sealer, kinds=tuple(TRIGGERS)),
+        )
+
+
+def _triggers() -> Mapping[str, object]:
+    made: dict[str, object] = {}
+    for name, place in TRIGGERS.items():
+        module, _, attribute = place.partition(":")
+        made[name] = getattr(import_module(module), attribute)()
+    return made
+
 
 
 def _attestors(store: Store, clock: Clock, issuer: str, *, federation: Federation) -> Mapping[str, Attestor]:
@@ -298,8 +357,8 @@ async def assemble(serving: Serving) -> Deployment:
     deployment = deployment_id(serving.state)
     keys = FileKeys(serving.state / "keys", f"sojourn.{deployment}/log")
     settings = Settings(serving.issuer, deployment)
-    calendars, federation = serving.state / "calendars", serving.federation
-    return Deployment(await open_store(serving), settings, keys, calendars, federation=federation)
+    calendars = serving.state / "calendars"
+    return Deployment(await open_store(serving), settings, keys, calendars, federation=serving.federation)
 
 
 async def open_store(serving: Serving) -> Store:

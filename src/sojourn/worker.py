@@ -1,4 +1,4 @@
-"""The loops that keep promises: reap, sweep, announce, hold to rules, seal, try targets out, forget.
+"""The loops that keep promises: reap, sweep, kill, announce, hold to rules, seal, preflight, forget.
 
 Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
 error: an error is logged and counted, and the loop goes on. This is the only place that
@@ -17,13 +17,18 @@ from sojourn.adapters.waking_store import Wake
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Store
 from sojourn.services.announce_revocations import AnnounceRevocations
+from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.watch_triggers import WatchTriggers
 
 log = logging.getLogger(__name__)
 
 ANNOUNCE_EVERY_S: Final = 0.1
 """What another node committed is announced this late at most; our own commits wake us."""
+
+KILLS_EVERY_S: Final = 0.5
+"""How late an order of another node is taken up, should that node have died."""
 
 SEAL_EVERY_S: Final = 1.0
 SEAL_PAUSE_S: Final = 0.1
@@ -70,6 +75,8 @@ class Worker:
         wake: Wake,
         sweep_every_s: float,
         preflight: Preflights | None = None,
+        kills: CarryOutKills | None = None,
+        watch: WatchTriggers | None = None,
         rules: Runs | None = None,
     ) -> None:
         self._reap = reap
@@ -81,6 +88,8 @@ class Worker:
         self._store = store
         self._wake = wake
         self._sweep_every_s = sweep_every_s
+        self._kills = kills
+        self._watch = watch
         self._rules = rules
         self.errors: Counter[str] = Counter()  # by loop, for metrics
 
@@ -91,6 +100,10 @@ class Worker:
             group.create_task(self._for_ever("sweep", self._sweeping))
             group.create_task(self._for_ever("announce", self._announcing))
             group.create_task(self._for_ever("forget", self._forgetting))
+            if self._kills is not None:
+                group.create_task(self._for_ever("kills", self._killing))
+            if self._watch is not None:
+                group.create_task(self._for_ever("watch", self._watch.run))
             if self._rules is not None:
                 group.create_task(self._for_ever("rules", self._holding_to_rules))
             if self._seal is not None:
@@ -111,6 +124,13 @@ class Worker:
         while True:
             await self._sweep.run_once()
             await self._clock.sleep(self._sweep_every_s)
+
+    async def _killing(self) -> None:
+        assert self._kills is not None
+        while True:
+            self._wake.kills.clear()
+            await self._kills.run_once()
+            await _wait(self._wake.kills, KILLS_EVERY_S)
 
     async def _announcing(self) -> None:
         while True:

@@ -56,6 +56,9 @@ _IDS: Final[Mapping[str, str]] = {
     "OWNER": "owner; none is made yet: owners are the names that people give",
     "CHARTER": "charter",
     "ERRAND": "errand",
+    "KILL": "kill order",
+    "APPROVAL": "request for approval",
+    "TRIGGER": "trigger",
     "POLICY": "policy set",
     "REVIEW": "review of a break-glass session",
 }
@@ -71,7 +74,7 @@ def pages() -> Mapping[Path, str]:
     made = {"configuration": _configuration, "facts": _facts, "states": _states, "reasons": _reasons}
     made |= {"ids-and-times": _ids, "policy": policy_page.page}
     written = {folder / f"{name}.md": page() for name, page in made.items()}
-    return {**written, **attestor_tables.pages(), folder / "sojourn.cedarschema": schema_text()}
+    return {**written, folder / "sojourn.cedarschema": schema_text(), **attestor_tables.pages()}
 
 
 def _configuration() -> str:

@@ -30,6 +30,7 @@ from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check, Incoming, Outgoing
 from sojourn.ports.store import FeedPage, Head, Mark, Rules, SessionFilter, Store
+from tests.faces.governing import NoOrders
 from tests.faces.samples import (
     ISSUER,
     Activation,
@@ -46,7 +47,7 @@ from tests.faces.scripted_parts import SetClock, Signer
 
 
 @dataclass
-class MemoryStore:
+class MemoryStore(NoOrders):
     """The reads that the face makes, and one-time marks."""
 
     people: dict[str, Client] = field(default_factory=dict)

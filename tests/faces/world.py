@@ -19,6 +19,7 @@ from sojourn.faces.http.limits import Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
 from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
+from tests.faces.governing import governance_of
 from tests.faces.ruling import Ruling
 from tests.faces.samples import ISSUER, a_client
 from tests.faces.scripted import JwtAttestor, MemoryStore, Script
@@ -133,6 +134,7 @@ class World:
             reconcile_target=Reconcile(),
             reconcile_sessions=self.waiting,
             write_evidence=s.write_evidence,
+            governance=governance_of(self.store),
         )
         store = self.store.as_port()
         return Desk(

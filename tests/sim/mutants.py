@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -15,6 +16,7 @@ from sojourn.core.record import Row, Step
 from sojourn.core.session import LEAVING, Session, begin_end, finish_end
 from sojourn.ports.provider import Intent, Issued, Observation, Ref
 from sojourn.ports.store import Store
+from sojourn.services._ending import Ending
 from sojourn.services._errands import revoke
 from sojourn.services._reaping import Later, Reaping
 from sojourn.services.end_session import EndSession
@@ -123,8 +125,8 @@ class HastyEnd(World):
 
 
 class _CarelessEnd(EndSession):
-    def _gather(self, endings: list[object], now: datetime) -> Change:  # type: ignore[override]
-        return replace(super()._gather(endings, now), pins=())  # type: ignore[arg-type]
+    def _gather(self, endings: Sequence[Ending], now: datetime) -> Change:
+        return replace(super()._gather(endings, now), pins=())
 
 
 class CarelessEnd(World):

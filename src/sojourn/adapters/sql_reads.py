@@ -11,11 +11,24 @@ from sqlalchemy import Connection, Select, and_, func, or_, select
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters.sql_judge import key_hash
 from sojourn.adapters.sql_rows import row_of
+from sojourn.core.approval import ApprovalState
 from sojourn.core.change import RevocationKind
 from sojourn.core.ids import SessionId, TargetId
+from sojourn.core.kill import KillState
+from sojourn.core.lease import Lease
 from sojourn.core.session import Session, State
 from sojourn.core.target import TargetState
-from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, Rules, SessionFilter
+from sojourn.ports.store import (
+    FeedEntry,
+    FeedPage,
+    Head,
+    JournalEntry,
+    KillFilter,
+    Mark,
+    Overdue,
+    Rules,
+    SessionFilter,
+)
 
 R = TypeVar("R")
 
@@ -40,6 +53,54 @@ def family(connection: Connection, root: SessionId) -> list[Session]:
     below = select(schema.ancestor.c.descendant).where(schema.ancestor.c.ancestor == root)
     chosen = select(_SESSION.c.doc).where(or_(_SESSION.c.id == root, _SESSION.c.id.in_(below)))
     return docs(connection, Session, chosen.order_by(_SESSION.c.depth, _SESSION.c.id))
+
+
+def descendants(connection: Connection, roots: Collection[SessionId]) -> list[Session]:
+    """Every descendant of `roots` that has not ended, parents first."""
+    if not roots:
+        return []
+    below = select(schema.ancestor.c.descendant).where(schema.ancestor.c.ancestor.in_(sorted(roots)))
+    chosen = select(_SESSION.c.doc).where(_SESSION.c.id.in_(below), _SESSION.c.state != State.ENDED.value)
+    return docs(connection, Session, chosen.order_by(_SESSION.c.depth, _SESSION.c.id))
+
+
+def leases_of_many(connection: Connection, sessions: Collection[SessionId]) -> dict[SessionId, list[Lease]]:
+    """The leases of `sessions`, each in the order of their ids."""
+    found: dict[SessionId, list[Lease]] = {}
+    if sessions:
+        chosen = select(_LEASE.c.doc).where(_LEASE.c.session.in_(sorted(sessions))).order_by(_LEASE.c.id)
+        for lease in docs(connection, Lease, chosen):
+            found.setdefault(lease.session, []).append(lease)
+    return found
+
+
+def trigger_docs(name: str | None) -> Select[Any]:
+    """Triggers that are not removed: all, or the one of that name."""
+    table = schema.trigger
+    chosen = select(table.c.doc).where(table.c.removed_at.is_(None)).order_by(table.c.id)
+    return chosen if name is None else chosen.where(table.c.name == name)
+
+
+def approval_docs(subject: str | None) -> Select[Any]:
+    """The requests about `subject`, or all that are pending, in the order of their ids."""
+    table = schema.approval
+    chosen = select(table.c.doc).order_by(table.c.id)
+    if subject is None:
+        return chosen.where(table.c.state == ApprovalState.PENDING.value)
+    return chosen.where(table.c.subject == subject)
+
+
+def kill_docs(which: KillFilter) -> Select[Any]:
+    """The kill orders that fit, in the order of their ids."""
+    table = schema.kill
+    chosen = select(table.c.doc).order_by(table.c.id)
+    if which.unfinished:
+        chosen = chosen.where(table.c.state != KillState.FINISHED.value)
+    if which.after_n is not None:
+        chosen = chosen.where(or_(table.c.n > which.after_n, table.c.n.is_(None)))
+    if which.selector is not None:
+        chosen = chosen.where(table.c.kind == which.selector.kind.value, table.c.subject == which.selector.id)
+    return chosen
 
 
 def sessions(

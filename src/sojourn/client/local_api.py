@@ -1,6 +1,6 @@
 """What the socket of a running session answers itself, under the host `sojourn.local`.
 
-`GET /session`, `POST /complete` and `POST /resume`: the only way to them, since nobody else holds
+`GET /session`, `POST /complete`, `/resume` and `/phase/NAME`: the only way to them, since nobody else holds
 the session's key. Whoever may open the socket is the same user as the workload.
 """
 
@@ -32,5 +32,9 @@ def answer_local(method: str, path: str, live: LiveSession, on_resumed: Callable
             opened = live.resume()
             on_resumed()
             return opened.session.raw
+        case "POST", phase if phase.startswith("/phase/"):
+            return live.phase(phase.removeprefix("/phase/")).raw
         case _:
-            raise NotFound("no_such_call", "expected `GET /session`, `POST /complete` or `POST /resume`")
+            raise NotFound(
+                "no_such_call", "expected `GET /session`, `POST /complete`, `/resume` or `/phase/NAME`"
+            )

@@ -195,4 +195,6 @@ def admit(
             "too_long", f"charter `{charter.label}` allows up to {charter.longest}, asked for {span}"
         )
     offered = charter.offered()
+    if charter.phases:  # what only a later phase might need is not there: phases only remove
+        offered = {name: offered[name] for name in charter.phases[0].grants}
     return Admission(choose(offered, wanted or offered), span)

@@ -24,6 +24,9 @@ class RowKind(StrEnum):
     CLIENT = "client"
     CHARTER = "charter"
     TARGET = "target"
+    KILL = "kill"
+    APPROVAL = "approval"
+    TRIGGER = "trigger"
     POLICY = "policy"
     REVIEW = "review"
 
@@ -37,6 +40,7 @@ class FactKind(StrEnum):
     SESSION_ACTIVATED = "session.activated"
     SESSION_RENEWED = "session.renewed"
     SESSION_NARROWED = "session.narrowed"
+    SESSION_PHASE_ENTERED = "session.phase_entered"
     SESSION_SUSPENDED = "session.suspended"
     SESSION_RESUMED = "session.resumed"
     SESSION_ENDING = "session.ending"
@@ -47,6 +51,8 @@ class FactKind(StrEnum):
     LEASE_LOCATED = "lease.located"
     LEASE_FROZEN = "lease.frozen"
     LEASE_THAWED = "lease.thawed"
+    LEASE_NARROWING = "lease.narrowing"
+    LEASE_NARROWED = "lease.narrowed"
     LEASE_DESTROYING = "lease.destroying"
     LEASE_DESTROYED = "lease.destroyed"
     LEASE_STUCK = "lease.stuck"
@@ -61,6 +67,16 @@ class FactKind(StrEnum):
     TARGET_CREDENTIAL_REPLACED = "target.credential_replaced"
     TARGET_DRAINING = "target.draining"
     TARGET_REMOVED = "target.removed"
+    APPROVAL_REQUESTED = "approval.requested"
+    APPROVAL_ANSWERED = "approval.answered"
+    APPROVAL_GRANTED = "approval.granted"
+    APPROVAL_DENIED = "approval.denied"
+    APPROVAL_WITHDRAWN = "approval.withdrawn"
+    TRIGGER_ADDED = "trigger.added"
+    TRIGGER_REMOVED = "trigger.removed"
+    KILL_ORDERED = "kill.ordered"
+    KILL_NUMBERED = "kill.numbered"
+    KILL_FINISHED = "kill.finished"
 
 
 class Row(Protocol):
@@ -160,7 +176,7 @@ def apply(row: R, changes: Mapping[str, object]) -> R:
 def _session_of(kind: RowKind, row: Row) -> SessionId | None:
     if kind is RowKind.SESSION:
         return SessionId(row.id)
-    if kind is RowKind.LEASE:
-        session: SessionId = getattr(row, "session")  # noqa: B009 - only leases have it
+    if kind in (RowKind.LEASE, RowKind.APPROVAL):
+        session: SessionId | None = getattr(row, "session")  # noqa: B009 - only these have it
         return session
     return None

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     OWNER = "owner"
     CHARTER = "charter"
     KEY = "key"
+    EVERYTHING = "everything"  # its id is `*`
 
 
 class Standing(StrEnum):
@@ -212,4 +213,5 @@ def _selectors_of(claims: AccessClaims) -> Mapping[Kind, str]:
         Kind.OWNER: claims.owner,
         Kind.CHARTER: claims.charter,
         Kind.KEY: claims.key,
+        Kind.EVERYTHING: "*",
     }

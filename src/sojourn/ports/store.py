@@ -8,20 +8,24 @@ cancelled commit may or may not land, and the caller reads again. Every method r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand, RevocationKind
-from sojourn.core.charter import Charter
+from sojourn.core.charter import Budget, Charter
 from sojourn.core.client import Client
-from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.kill import Kill, Selector
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
 from sojourn.core.review import Review
 from sojourn.core.session import Session, State
 from sojourn.core.target import Target
+from sojourn.core.trigger import Trigger
+from sojourn.core.usage import Amounts, Chunk, Usage, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,15 @@ class SessionFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class KillFilter:
+    """Which kill orders to read; `after_n`: numbered later than that, or not numbered yet."""
+
+    unfinished: bool = False
+    after_n: int | None = None
+    selector: Selector | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """How far the rules have come: the newest policy set, and how many versions of charters."""
 
@@ -122,6 +135,10 @@ class Store(Protocol):
         """The session and its descendants, root first, parents before children."""
         ...
 
+    async def descendants(self, roots: Collection[SessionId]) -> Sequence[Session]:
+        """Every descendant of any of `roots` that has not ended."""
+        ...
+
     async def sessions(
         self, which: SessionFilter, *, after: SessionId | None, limit: int
     ) -> Sequence[Session]:
@@ -131,6 +148,10 @@ class Store(Protocol):
     async def lease(self, lease: LeaseId) -> Lease | None: ...
 
     async def leases(self, session: SessionId) -> Sequence[Lease]: ...
+
+    async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
+        """The leases of many sessions; those without any are left out."""
+        ...
 
     async def living_leases(self, target: TargetId) -> int:
         """How many leases of the target are not destroyed."""
@@ -172,6 +193,26 @@ class Store(Protocol):
 
     async def targets(self) -> Sequence[Target]: ...
 
+    async def trigger_named(self, name: str) -> Trigger | None:
+        """The trigger of that name that is not removed."""
+        ...
+
+    async def triggers(self) -> Sequence[Trigger]:
+        """Triggers that are not removed."""
+        ...
+
+    async def approval(self, approval: ApprovalId) -> Approval | None: ...
+
+    async def approvals(self, subject: str | None = None) -> Sequence[Approval]:
+        """Requests about a session or template; without `subject` those that nobody has decided."""
+        ...
+
+    async def kill(self, kill: KillId) -> Kill | None: ...
+
+    async def kills(self, which: KillFilter) -> Sequence[Kill]:
+        """Kill orders, in the order of their ids."""
+        ...
+
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:
         """The value of a one-time mark that has not expired, or None."""
@@ -190,6 +231,18 @@ class Store(Protocol):
 
         `beats_until` may lag behind `now`: after a restart silence is forgiven for one beat timeout.
         """
+        ...
+
+    async def reserve_use(self, wanted: Chunk, budget: Budget) -> Amounts:
+        """Take at most `wanted` out of an account, all at once; nothing is held if nothing is left."""
+        ...
+
+    async def report_use(self, use: Use, now: datetime) -> bool:
+        """Take note of a use; false for a chunk that is unknown, another's, or came too late."""
+        ...
+
+    async def usage(self, session: SessionId, account: SessionId, now: datetime) -> Usage:
+        """The account of a family, and what one session of it exercised."""
         ...
 
     async def forget_expired(self, now: datetime) -> int:

@@ -57,10 +57,10 @@ class MintTokens:
         self._life = life
 
     def __call__(self, session: Session, mark: Mark) -> tuple[Token, ...]:
-        """One token for each audience of `session`.
+        """One token for each audience of `session`, in the epoch of `mark`.
 
-        `mark` must not be later than the state of `session`: a revocation numbered after it
-        refuses the token, so a mark read too late would let a token outlive a kill.
+        The number in the token is the session's own, read before it was asked for: a kill by
+        selector that was numbered later refuses every token it will ever get.
         """
         if self._usable is not None:  # policies may refuse single actions
             session = replace(session, grants=self._usable(session, self._clock.now()))
@@ -96,7 +96,7 @@ class MintTokens:
             token_id=self._entropy.token(_JTI_BYTES),
             life=self._life,
             epoch=mark.epoch,
-            mark=mark.n,
+            mark=session.mark_n,
             now=self._clock.now(),
         )
         jwt = self._signer.sign({"typ": TYPE}, to_json(claims))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from sojourn.config import Settings
+from sojourn.core.approval import ask
 from sojourn.core.change import Change, Once, pin
-from sojourn.core.charter import Admission, Charter, admit
+from sojourn.core.charter import Admission, ApprovalRule, Charter, admit
 from sojourn.core.client import Client, Role
 from sojourn.core.context import require_unattested
 from sojourn.core.errors import Invalid, NotFound, Refused
@@ -28,6 +29,8 @@ from sojourn.core.window import Window
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
+from sojourn.services._asking import must_ask, request_for
+from sojourn.services._offboarded import require_owner
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._runs import claim_run
 from sojourn.services.opening_rules import OpeningRules, Ruled
@@ -77,7 +80,7 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An approved session. `repeated`: the same call was made before, and its secrets are spent."""
+    """A session, approved or waiting for people. `repeated`: the same call was made before."""
 
     session: Session
     repeated: bool
@@ -110,7 +113,7 @@ class OpenSession:
             Unauthenticated: the evidence does not hold.
             Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `class_too_weak`,
                 `outside_window`, `policy_refused`, `policy_error`, `replayed`, `run_spent`,
-                `job_finished`, `not_lasting`.
+                `job_finished`, `not_lasting`, `owner_left`.
             Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`,
                 `attested_name`.
             NotFound: code `unknown_charter`.
@@ -118,6 +121,7 @@ class OpenSession:
         """
         now = self._clock.now()
         require_unattested(asked.context)
+        mark_n = (await self._store.head()).feed_n
         attestation = await self._attest(asked.evidence, now)
         marks = (*attestation.once, *asked.once)
         earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -126,16 +130,19 @@ class OpenSession:
         charter = await self._store.charter(asked.task.kind)
         if charter is None:
             raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
+        await require_owner(self._store, charter)
         name, seen = attestation.client.name, attestation.selectors
         admission = admit(charter, name, asked.grants, asked.duration, attested=seen)
         await self._require_ready(admission.grants)
         _require_lasting(charter, attestation)
-        ruled = Ruled(self._describe(asked, attestation, charter, admission, now=now), {})
+        described = self._describe(asked, attestation, charter, admission, now=now)
+        ruled = Ruled(replace(described, mark_n=mark_n), {})
         if self._rules is not None:
             ruled = await self._rules(ruled.session, charter)
         marks = (*marks, *await claim_run(self._store, attestation.run, ruled.session))
         try:
-            return await self._commit(asked, attestation, ruled, marks)
+            rule = await must_ask(self._store, charter, now)
+            return await self._commit(asked, attestation, (ruled, rule), marks)
         except Refused:
             # A concurrent call with the same key may have been first.
             earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -215,12 +222,23 @@ class OpenSession:
         )
 
     async def _commit(
-        self, asked: Asked, attested: Attestation, ruled: Ruled, marks: tuple[Once, ...]
+        self,
+        asked: Asked,
+        attested: Attestation,
+        wished: tuple[Ruled, ApprovalRule | None],
+        marks: tuple[Once, ...],
     ) -> Opening:
-        session, client = ruled.session, attested.client
-        now = session.requested_at
-        step = request(session, attested.unknown)
-        step = step.then(approve(step.row, session.charter, now, ruled.notes))
+        (ruled, rule), client = wished, attested.client
+        session, now = ruled.session, ruled.session.requested_at
+        steps: tuple[Step[Row], ...]
+        if rule is None:
+            step = request(session, attested.unknown)
+            step = step.then(approve(step.row, session.charter, now, ruled.notes))
+            steps = (step,)
+        else:
+            waiting, approval = request_for(session, client, rule, self._entropy)
+            step = request(waiting, attested.unknown)
+            steps = (step, ask(approval))
         if asked.idempotency is not None:
             until = now + self._settings.remember_calls
             call = Once(
@@ -228,7 +246,7 @@ class OpenSession:
             )
             marks = (*marks, call)
         # The client is pinned: one that is removed meanwhile opens nothing.
-        steps: tuple[Step[Row], ...] = (step, *self._owed_review(session))
+        steps = (*steps, *self._owed_review(session))
         await self._store.commit(Change(steps=steps, pins=(pin(RowKind.CLIENT, client),), once=marks))
         if session.break_glass:
             log.warning("session %s was opened by the break-glass charter %s", session.id, session.charter)

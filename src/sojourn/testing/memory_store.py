@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
 
+from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand, Once, Revocation
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
 from sojourn.core.errors import Conflict, Refused
-from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind
 from sojourn.core.review import Review
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.target import Target, TargetState
+from sojourn.core.trigger import Trigger
 from sojourn.ports.store import (
     FeedEntry,
     FeedPage,
@@ -35,6 +38,7 @@ from sojourn.ports.store import (
     SessionFilter,
 )
 from sojourn.testing.memory_kept import MemoryKept
+from sojourn.testing.memory_rows import MemoryAccounts, RowReads
 
 Watch = Callable[[Change], None]
 
@@ -44,6 +48,9 @@ _KINDS: Final[dict[type, RowKind]] = {
     Client: RowKind.CLIENT,
     Charter: RowKind.CHARTER,
     Target: RowKind.TARGET,
+    Kill: RowKind.KILL,
+    Approval: RowKind.APPROVAL,
+    Trigger: RowKind.TRIGGER,
     PolicySet: RowKind.POLICY,
     Review: RowKind.REVIEW,
 }
@@ -56,10 +63,11 @@ class _Hold:
     until: datetime | None
 
 
-class MemoryStore(MemoryKept):
+class MemoryStore(RowReads, MemoryAccounts, MemoryKept):
     """State tables, journal, feed, errands and working tables, in dictionaries."""
 
     def __init__(self, *, epoch: int = 1) -> None:
+        MemoryAccounts.__init__(self)
         self.epoch = epoch
         self.waiting: set[TargetId] = set()  # to be reconciled
         self.waiting_sessions: set[SessionId] = set()
@@ -150,9 +158,6 @@ class MemoryStore(MemoryKept):
         return self._head()
 
     # -- state -------------------------------------------------------------------------
-    def _all(self, kind: RowKind) -> list[Row]:
-        return sorted((row for (of, _), row in self.rows.items() if of is kind), key=lambda row: row.id)
-
     def all_sessions(self) -> list[Session]:
         """Every session, at once: for assertions."""
         return cast("list[Session]", self._all(RowKind.SESSION))
@@ -169,6 +174,12 @@ class MemoryStore(MemoryKept):
         await asyncio.sleep(0)
         found = [one for one in self.all_sessions() if one.id == root or root in one.ancestors]
         return sorted(found, key=lambda one: (len(one.ancestors), one.id))
+
+    async def descendants(self, roots: Collection[SessionId]) -> Sequence[Session]:
+        await asyncio.sleep(0)
+        found = [one for one in self.all_sessions() if not set(roots).isdisjoint(one.ancestors)]
+        staying = [one for one in found if one.state is not State.ENDED]
+        return sorted(staying, key=lambda one: (len(one.ancestors), one.id))
 
     async def sessions(
         self, which: SessionFilter, *, after: SessionId | None, limit: int
@@ -187,22 +198,14 @@ class MemoryStore(MemoryKept):
         await asyncio.sleep(0)
         return self.all_leases(session)
 
+    async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
+        await asyncio.sleep(0)
+        return {one: leases for one in sessions if (leases := self.all_leases(one))}
+
     async def living_leases(self, target: TargetId) -> int:
         await asyncio.sleep(0)
         leases = cast("list[Lease]", self._all(RowKind.LEASE))
         return sum(one.target == target and one.state is not LeaseState.DESTROYED for one in leases)
-
-    async def client(self, client: ClientId) -> Client | None:
-        await asyncio.sleep(0)
-        return cast("Client | None", self.rows.get((RowKind.CLIENT, client)))
-
-    async def client_named(self, name: str) -> Client | None:
-        clients = await self.clients()
-        return next((one for one in clients if one.name == name and one.removed_at is None), None)
-
-    async def clients(self) -> Sequence[Client]:
-        await asyncio.sleep(0)
-        return cast("list[Client]", self._all(RowKind.CLIENT))
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:

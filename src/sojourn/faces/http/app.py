@@ -22,11 +22,13 @@ from starlette.responses import Response
 from sojourn.core.errors import Invalid, NotFound, SojournError
 from sojourn.faces.http import (
     answers,
+    approvals,
     charters,
     clients,
     egress,
     feed,
     journal,
+    kills,
     login,
     moves,
     oauth,
@@ -37,7 +39,9 @@ from sojourn.faces.http import (
     reconcile,
     reviews,
     sessions,
+    signals,
     targets,
+    usage,
 )
 from sojourn.faces.http.desk import Desk
 from sojourn.faces.http.envelope import SECURITY, Envelope
@@ -55,6 +59,7 @@ class Who(StrEnum):
     CLIENT = "a client's token and a proof"
     SESSION = "a proof by the session's key"
     EITHER = "a client's token, or the session's key"
+    SIGNATURE = "the signature or secret of the trigger"
     ASSERTION = "a client assertion and a proof"
 
 
@@ -76,6 +81,7 @@ A, E, L, C, S, CS = Who.ANYBODY, Who.EVIDENCE, Who.LINK, Who.CLIENT, Who.SESSION
 TEXT, BYTES, METRICS = "text/plain", "application/octet-stream", "text/plain"
 EGRESS: Final = "/egress/{session_id}/{grant}/{path:path}"
 SES: Final = "/v1/sessions/{session_id}"
+APR: Final = "/v1/approvals/{approval_id}"
 
 ROUTES: Final = (
     Row("POST", "/oauth2/token", oauth.token, Who.ASSERTION, answers.ClientTokenView),
@@ -94,7 +100,7 @@ ROUTES: Final = (
         answers.OpenedView,
         201,
         hot=True,
-        also={200: answers.RepeatedView},
+        also={200: answers.RepeatedView, 202: approvals.WaitingView},
     ),
     Row("GET", "/v1/sessions", sessions.list_sessions, C, answers.SessionsView),
     Row("GET", SES, sessions.show_session, CS, answers.SessionView),
@@ -103,9 +109,34 @@ ROUTES: Final = (
     Row("POST", SES + "/beat", moves.beat, S, answers.BeatView, hot=True),
     Row("POST", SES + "/complete", moves.complete, S, answers.SessionView),
     Row("POST", SES + "/narrow", moves.narrow, CS, answers.NarrowedView),
+    Row("POST", SES + "/activate", opening.activate, E, answers.OpenedView, hot=True),
+    Row("POST", SES + "/phase", moves.enter_phase, CS, answers.NarrowedView),
     Row("POST", SES + "/kill", moves.kill, C, answers.SessionView),
     Row("POST", SES + "/suspend", moves.suspend, C, answers.SessionView),
     Row("POST", SES + "/resume", opening.resume, E, answers.OpenedView, hot=True),
+    Row("POST", "/v1/kills", kills.order_kill, C, kills.KillView, 202, also={200: kills.CountView}),
+    Row("GET", "/v1/approvals", approvals.list_approvals, C, approvals.ApprovalsView),
+    Row("GET", APR, approvals.show_approval, C, approvals.ApprovalView),
+    Row("POST", APR, approvals.answer_approval, C, approvals.ApprovalView),
+    Row("POST", APR + "/withdraw", approvals.withdraw_approval, C, approvals.ApprovalView),
+    Row("POST", "/v1/charters/{name}/approval", approvals.ask_for_template, C, approvals.ApprovalView, 201),
+    Row("GET", "/v1/kills", kills.list_kills, C, kills.KillsView),
+    Row("GET", "/v1/kills/{kill_id}", kills.show_kill, C, kills.KillView),
+    Row(
+        "POST",
+        "/v1/offboardings",
+        kills.offboard_owner,
+        C,
+        kills.OffboardedView,
+        202,
+        also={200: kills.OffboardedView},
+    ),
+    Row("POST", "/signals/{trigger}", signals.hear, Who.SIGNATURE, signals.HeardView),
+    Row("POST", "/v1/triggers", signals.add_trigger, C, signals.TriggerView, 201),
+    Row("GET", "/v1/triggers", signals.list_triggers, C, signals.TriggersView),
+    Row("DELETE", "/v1/triggers/{name}", signals.remove_trigger, C, signals.TriggerView),
+    Row("POST", "/v1/usage", usage.report_usage, C, usage.UsageView, hot=True),
+    Row("GET", SES + "/usage", usage.show_usage, CS, usage.WeighedView),
     Row("POST", "/v1/feed", feed.follow, C, answers.FeedView, hot=True),
     Row("PUT", "/v1/charters", charters.apply_charter, C, answers.AppliedView),
     Row("GET", "/v1/charters", charters.list_charters, C, answers.ChartersView),

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from sojourn.config import Settings
 from sojourn.faces.http import doors
+from sojourn.faces.http.governance import Governance
 from sojourn.faces.http.limits import Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
@@ -51,6 +52,7 @@ class Verbs:
     reconcile_target: doors.ReconcileTarget
     reconcile_sessions: doors.ReconcileSessions
     write_evidence: doors.WriteEvidence
+    governance: Governance
 
 
 @dataclass(frozen=True, slots=True)
