@@ -5,11 +5,14 @@ A part of `wiring`, with a file of its own because rules have many parts. Nothin
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from sojourn.adapters.cedar_policy import CedarEngine
 from sojourn.adapters.ical_calendar import ICalendars
 from sojourn.config import Settings
+from sojourn.core.ids import SessionId
+from sojourn.core.session import Session
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
 from sojourn.services.apply_policy import ApplyPolicy
@@ -47,13 +50,18 @@ class Ruling:
         self.apply = ApplyPolicy(store, clock, entropy, engine)
         self.explain = ExplainPolicy(store, self.book, clock)
         self.review = ReviewSession(store, clock)
+        self._narrow = NarrowSession(store, clock, entropy, settings)
         self.reevaluate = ReevaluateSessions(
             store,
             clock,
             book=self.book,
             windows=self.windows,
             keep=self.keep,
-            narrow=NarrowSession(store, clock, entropy, settings),
+            narrow=self._narrow,
             end=end,
             suspend=suspend,
         )
+
+    async def shorten(self, session: SessionId, closes: datetime) -> Session:
+        """End a session's window earlier."""
+        return await self._narrow(session, closes=closes)

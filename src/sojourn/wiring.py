@@ -272,9 +272,7 @@ class Deployment:
                 store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
             ),
             activate=activate,
-            beat=BeatSession(
-                store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep
-            ),
+            beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
@@ -326,8 +324,15 @@ class Deployment:
             offboard=OffboardOwner(store, clock, order),
             lower=LowerGrants(store, clock, entropy, providers=self._providers, settings=settings),
             enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
-            approve=ApproveSession(store, clock, entropy, self._end),
-            activate=ActivateApproved(store, clock, self._reattest, activate),
+            approve=ApproveSession(store, clock, entropy, self._end, book=self._rules.book),
+            activate=ActivateApproved(
+                store,
+                clock,
+                self._reattest,
+                activate,
+                windows=self._rules.windows,
+                shorten=self._rules.shorten,
+            ),
             usage=WeighUsage(store, clock, entropy, self._end),
             signals=self._signals,
             triggers=AddTrigger(store, clock, entropy, sealer=self._keys.sealer, kinds=tuple(TRIGGERS)),
@@ -340,7 +345,6 @@ def _triggers() -> Mapping[str, object]:
         module, _, attribute = place.partition(":")
         made[name] = getattr(import_module(module), attribute)()
     return made
-
 
 
 def _attestors(store: Store, clock: Clock, issuer: str, *, federation: Federation) -> Mapping[str, Attestor]:

@@ -13,6 +13,7 @@ from typing import Final
 from sojourn.core.policy import Action, Question, Value
 
 _SESSION: Final = (Action.CONTINUE, Action.USE, Action.DELEGATE, Action.APPROVE)
+_PAST: Final = (Action.CONTINUE, Action.DELEGATE, Action.APPROVE)
 _ASKED: Final = (Action.OPEN, *_SESSION)
 
 KINDS: Final[Mapping[str, type]] = {"String": str, "Long": int, "Bool": bool, "Set<String>": frozenset}
@@ -39,6 +40,9 @@ FACTS: Final[Mapping[str, FactRule]] = {
     "age_s": FactRule("Long", _SESSION, "seconds since the session was asked for"),
     "generation": FactRule("Long", _SESSION, "raised by each suspension, resumption and narrowing"),
     "renewals_left": FactRule("Long", _SESSION, "how often it may still be renewed"),
+    "uses": FactRule("Long", _PAST, "calls that guards reported or reserved for it and its family"),
+    "prior": FactRule("Set<String>", _PAST, "what it did so far, as `audience action`"),
+    "approvals": FactRule("Long", _PAST, "how many people said yes to it"),
     "renew": FactRule("Bool", (Action.CONTINUE,), "whether the beat asks for a renewal"),
     "audience": FactRule("String", (Action.USE,), "the audience that a token would be for"),
     "action": FactRule("String", (Action.USE,), "the action that it would permit there"),
@@ -48,6 +52,9 @@ FACTS: Final[Mapping[str, FactRule]] = {
     "verb": FactRule("String", (Action.OPERATE,), "what the operator does: the name of the operation"),
     "owner": FactRule("String", (Action.OPERATE,), "who answers for the thing; empty if nobody does"),
 }
+
+HISTORY: Final[Mapping[str, Value]] = {"uses": 0, "prior": frozenset(), "approvals": 0}
+"""Facts that must be looked up; they are, where a policy that might matter looks at them."""
 
 MEMBERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "Workload": {

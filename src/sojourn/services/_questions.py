@@ -8,6 +8,7 @@ from datetime import datetime
 from sojourn.core.client import Client
 from sojourn.core.context import is_attested
 from sojourn.core.policy import Action, Party, Question, Value
+from sojourn.core.policy_facts import HISTORY
 from sojourn.core.scope import Grants
 from sojourn.core.session import Session
 
@@ -21,7 +22,7 @@ def opening(session: Session) -> Question:
 
 def continuing(session: Session, now: datetime, *, renew: bool = False) -> Question:
     """May the session go on?"""
-    facts = {**_lived(session, now), "renew": renew}
+    facts = {**_lived(session, now), **HISTORY, "renew": renew}
     return Question(Action.CONTINUE, workload(session), charter(session), facts)
 
 
@@ -34,13 +35,13 @@ def using(session: Session, now: datetime, audience: str, action: str) -> Questi
 def delegating(session: Session, now: datetime, grants: Iterable[str]) -> Question:
     """May the session have a child with these of its grants?"""
     depth = len(session.ancestors) + 1
-    facts = {**_lived(session, now), "child_grants": frozenset(grants), "child_depth": depth}
+    facts = {**_lived(session, now), **HISTORY, "child_grants": frozenset(grants), "child_depth": depth}
     return Question(Action.DELEGATE, workload(session), charter(session), facts)
 
 
 def approving(session: Session, now: datetime, operator: Client) -> Question:
     """May the operator say yes to the session?"""
-    facts = {**_lived(session, now), "requester": session.client_name}
+    facts = {**_lived(session, now), **HISTORY, "requester": session.client_name}
     return Question(Action.APPROVE, person(operator), charter(session), facts)
 
 

@@ -6,6 +6,8 @@ anywhere.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sojourn.core.approval import (
     Answer,
     Approval,
@@ -21,19 +23,29 @@ from sojourn.core.change import Change, pin
 from sojourn.core.client import Client
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, Invalid, NotFound, Refused
-from sojourn.core.ids import APPROVAL, ApprovalId, from_uuid
+from sojourn.core.ids import APPROVAL, ApprovalId, SessionId, from_uuid
 from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.session import LEAVING, Session, State, approve_until, begin_end
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
 from sojourn.services._retry import decide_again
 from sojourn.services.end_session import EndSession
+from sojourn.services.policy_book import PolicyBook
 
 
 class ApproveSession:
     """Takes answers to requests, and takes them back."""
 
-    def __init__(self, store: Store, clock: Clock, entropy: Entropy, end: EndSession) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        end: EndSession,
+        *,
+        book: PolicyBook | None = None,
+    ) -> None:
+        self._book = book
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -46,7 +58,8 @@ class ApproveSession:
 
         Raises:
             NotFound: code `unknown_task`.
-            Refused: codes `not_an_approver`, `own_request`, `task_expired`, `session_ended`.
+            Refused: codes `not_an_approver`, `own_request`, `task_expired`, `session_ended`,
+                `policy_refused`, `policy_error`.
             Conflict: codes `wrong_state`, `already_answered`, `approval_changed`, `stale`.
         """
 
@@ -118,6 +131,8 @@ class ApproveSession:
     ) -> Approval:
         approval = await self._read(approval_id)
         now = self._clock.now()
+        if yes and approval.session is not None:
+            await self._require_right(approval.session, by, now)
         given = Answer(by.id, by.name, by.thumbprint, yes, now, detail)
         step = answer(approval, given, by, shown_hash)
         steps: list[Step[Row]] = [step]
@@ -126,6 +141,12 @@ class ApproveSession:
         # The person is pinned: one who is removed meanwhile has not answered.
         await self._store.commit(Change(steps=tuple(steps), pins=(pin(RowKind.CLIENT, by),)))
         return step.row
+
+    async def _require_right(self, session_id: SessionId, by: Client, now: datetime) -> None:
+        """A yes is asked of the policies; a no takes away, and is asked of nobody."""
+        session = await self._store.session(session_id)
+        if self._book is not None and session is not None:
+            await self._book.require_approve(session, by, now)
 
     async def _concerned(self, approval: Approval, given: Answer) -> Step[Session]:
         """The session, approved or refused; what has left meanwhile cannot be approved."""

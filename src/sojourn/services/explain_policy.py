@@ -28,7 +28,8 @@ class ExplainPolicy:
     async def __call__(self, session: Session) -> Json:
         """Why the session may go on, and what it may use."""
         policies, now = await self._book.current(), self._clock.now()
-        asked = [questions.continuing(session, now)]
+        going_on = questions.continuing(session, now)
+        asked = [await self._book.informed(policies, going_on, session, now)]
         for grant in session.grants.audiences:
             asked += [questions.using(session, now, grant.audience, action) for action in grant.actions]
         cause = session.cause

@@ -40,7 +40,9 @@ class KeepAllowed:
         policies = await self._book.lately()
         if policies.permits_all(Action.CONTINUE):
             return Verdict(allowed=True, number=policies.number)
-        asked = questions.continuing(session, self._clock.now(), renew=renew)
+        now = self._clock.now()
+        asked = questions.continuing(session, now, renew=renew)
+        asked = await self._book.informed(policies, asked, session, now)
         return self._book.judge(policies, asked)
 
     async def act(self, session: Session, verdict: Verdict) -> None:

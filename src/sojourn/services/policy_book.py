@@ -10,14 +10,17 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from sojourn.core.client import Client
 from sojourn.core.errors import Invalid, Refused, Unavailable
 from sojourn.core.policy import DEFAULT, Action, Question, Verdict
+from sojourn.core.policy_facts import HISTORY
 from sojourn.core.scope import AudienceGrant, Grants
 from sojourn.core.session import Session
+from sojourn.core.usage import account_of
 from sojourn.ports.clock import Clock
 from sojourn.ports.policy_engine import Policies, PolicyEngine
 from sojourn.ports.store import Store
@@ -106,7 +109,8 @@ class PolicyBook:
             Refused: code `policy_refused` or `policy_error`.
         """
         policies = await self.current()
-        return require(self.judge(policies, questions.delegating(parent, now, grants)), Action.DELEGATE)
+        asked = await self.informed(policies, questions.delegating(parent, now, grants), parent, now)
+        return require(self.judge(policies, asked), Action.DELEGATE)
 
     async def require_approve(self, session: Session, operator: Client, now: datetime) -> Verdict:
         """What decided that `operator` may say yes to `session`.
@@ -115,7 +119,28 @@ class PolicyBook:
             Refused: code `policy_refused` or `policy_error`.
         """
         policies = await self.current()
-        return require(self.judge(policies, questions.approving(session, now, operator)), Action.APPROVE)
+        asked = await self.informed(policies, questions.approving(session, now, operator), session, now)
+        return require(self.judge(policies, asked), Action.APPROVE)
+
+    async def informed(
+        self, policies: Policies, question: Question, session: Session, now: datetime
+    ) -> Question:
+        """The question with those facts of the session's past that policies look at.
+
+        Raises:
+            Unavailable: the store could not answer, so nothing may be decided.
+        """
+        wanted = policies.reads(question) & HISTORY.keys()
+        if not wanted:
+            return question
+        facts = dict(question.facts)
+        if wanted & {"uses", "prior"}:
+            usage = await self._store.usage(session.id, account_of(session), now)
+            facts |= {"uses": usage.spent.calls, "prior": frozenset(usage.actions)}
+        if "approvals" in wanted:
+            asked = await self._store.approvals(session.id)
+            facts["approvals"] = sum(answer.yes for one in asked for answer in one.answers)
+        return replace(question, facts=facts)
 
     async def require_operate(
         self,
