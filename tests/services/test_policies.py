@@ -13,7 +13,10 @@ from sojourn.core.client import Client, Role
 from sojourn.core.errors import Invalid, Refused, Unavailable
 from sojourn.core.ids import POLICY, ClientId, OwnerId, PolicyId, from_uuid
 from sojourn.core.policy import PolicySet, apply
+from sojourn.core.session import State
+from sojourn.core.usage import Amounts, Usage
 from sojourn.services.apply_policy import ApplyPolicy
+from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.policy_book import PolicyBook
 from tests.services.rig import play
 from tests.sim.world import Node, World
@@ -159,5 +162,51 @@ def test_tokens_say_only_what_policies_let_them() -> None:
         later = book.usable(live, live.requested_at + timedelta(seconds=60))
         assert grant.actions[0] not in later.actions_at(grant.audience)
         assert later.targets == live.grants.targets
+
+    play(story)
+
+
+def test_the_past_is_looked_up_where_a_policy_looks_at_it_and_only_there() -> None:
+    async def story(world: World, process: Node) -> None:
+        live = (await world.open(process)).session
+        asked: list[str] = []
+
+        async def usage(session: object, account: object, now: object) -> Usage:
+            asked.append("usage")
+            return Usage(Amounts(calls=3), actions={"https://api read": 3})
+
+        world.store.usage = usage  # type: ignore[method-assign]
+        book = PolicyBook(world.store, world.clock, CedarEngine())
+        keep = KeepAllowed(book, world.clock, end=process.end, suspend=process.suspend)
+        head = 'forbid (principal, action == Sojourn::Action::"continue", resource)'
+        await write(world, ALL + f'@id("old") {head} when {{ context.age_s > 3600 }};', 1)
+        await keep(live)
+        assert not asked
+
+        clause = 'context.uses > 2 && context.prior.contains("https://api read")'
+        await write(world, ALL + f'@id("worn") {head} when {{ {clause} }};', 2)
+        await world.clock.sleep(2)
+        with pytest.raises(Refused, match="worn"):
+            await keep(live)
+
+        assert asked == ["usage"]
+        ended = await world.store.session(live.id)
+        assert ended is not None and ended.state is State.REVOKING
+
+    play(story)
+
+
+def test_a_policy_may_keep_somebody_from_saying_yes() -> None:
+    async def story(world: World, process: Node) -> None:
+        live, person = (await world.open(process)).session, an_operator(world)
+        book = PolicyBook(world.store, world.clock, CedarEngine())
+        head = (
+            'forbid (principal == Sojourn::Operator::"ada", action == Sojourn::Action::"approve", resource)'
+        )
+        await write(world, ALL + f'@id("not-ada") {head} when {{ context.approvals == 0 }};', 1)
+
+        with pytest.raises(Refused, match="not-ada"):
+            await book.require_approve(live, person, world.clock.now())
+        await book.require_approve(live, replace(person, name="bo"), world.clock.now())
 
     play(story)
