@@ -31,6 +31,11 @@ class Settings:
     remember_calls: timedelta = timedelta(hours=24)  # idempotency keys
 
     @property
+    def log_name(self) -> str:
+        """Whose signature checkpoints and bundles carry."""
+        return f"sojourn.{self.deployment}/log"
+
+    @property
     def handle_prefix(self) -> str:
         """How every credential of this deployment begins, in every target."""
         return f"sj_{self.deployment}_"

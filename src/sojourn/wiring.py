@@ -23,6 +23,7 @@ from sojourn.adapters.file_keys import FileKeys
 from sojourn.adapters.foreign_tokens import PublishedTokens
 from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.issuer_keys import IssuerKeys
+from sojourn.adapters.key_ring import KeyRing
 from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.platforms import AskedPlatforms
@@ -35,6 +36,7 @@ from sojourn.config import Settings
 from sojourn.core.change import Change, Once
 from sojourn.core.client import Role
 from sojourn.core.errors import Unavailable
+from sojourn.core.signing_key import Purpose
 from sojourn.dev_workload import DevWorkload
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
@@ -50,6 +52,7 @@ from sojourn.ports.clock import Clock
 from sojourn.ports.issuers import Federation
 from sojourn.ports.store import Store
 from sojourn.services._kept import KeptSecrets
+from sojourn.services._keys import Keys
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
@@ -77,9 +80,12 @@ from sojourn.services.remove_client import RemoveClient
 from sojourn.services.remove_target import RemoveTarget
 from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
+from sojourn.services.revoke_key import RevokeKey
+from sojourn.services.rotate_key import RotateKey
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.tend_keys import TendKeys
 from sojourn.services.write_evidence import WriteEvidence
 from sojourn.worker import Worker
 
@@ -120,7 +126,11 @@ class Deployment:
         self._opened = store
         self.failed = store.failed if isinstance(store, SqlStore) else asyncio.Event()
         self.store = waking(store, self._wake)
-        self._keys = keys
+        self._sealer = keys.sealer
+        self.ring = KeyRing(self.store, keys.vault, self.clock)
+        self._tokens, self._notes = self.ring.signer(Purpose.TOKENS), self.ring.notes(settings.log_name)
+        self._keys = Keys(self.store, self.clock, keys.vault, self.ring)
+        self._tend = TendKeys(self._keys, self.ring, self.clock)
         self._providers = CatalogProviders(self.store, keys.sealer, self.clock, sealed_name=sealed_name)
         self._kept = KeptSecrets(self.store, keys.sealer)
         self._beats = BeatBook(self.store)
@@ -134,6 +144,15 @@ class Deployment:
         self.app: ASGIApp = build(self._desk())
         self._worker = self._make_worker()
         self._running: asyncio.Task[None] | None = None
+
+    async def prepare(self) -> Deployment:
+        """See to it that there are keys to sign with.
+
+        Raises:
+            Unavailable: code `no_signer`; one is missing and cannot be made.
+        """
+        await self._tend.run_once()
+        return self
 
     def start(self) -> None:
         """Start the loops that keep promises."""
@@ -161,7 +180,7 @@ class Deployment:
 
     async def enrol_dev(self, state: Path) -> Path:
         """Where the profile of the workload `dev` is, enrolled if it was not."""
-        workload = DevWorkload(self.store, self.verbs, self.settings.issuer, self._keys.notes.vkey)
+        workload = DevWorkload(self.store, self.verbs, self.settings.issuer, self._notes.vkey)
         return await workload.enrol(profile_path("workload", os.environ), state / "workload.json")
 
     def _make_worker(self) -> Worker:
@@ -171,7 +190,8 @@ class Deployment:
             ReapLeases(store, clock, self._providers, settings, holder=holder, kept=self._kept),
             SweepDeadlines(store, clock, self._end, self._suspend, started_at=clock.now(), beats=self._beats),
             AnnounceRevocations(store, self.bell),
-            SealJournal(store, clock, self._keys.notes, self._keys.notes.name),
+            SealJournal(store, clock, self._notes, self._notes.name),
+            tend=self._tend,
             clock=clock,
             store=store,
             wake=self._wake,
@@ -188,8 +208,9 @@ class Deployment:
             clock=self.clock,
             store=self.store,
             bell=self.bell,
-            signer=self._keys.tokens,
-            notes=self._keys.notes,
+            signer=self._tokens,
+            notes=self._notes,
+            keys=self.ring,
             attestors=self._attestors,
             replays=Replays(self.store),
             feed_places=places,
@@ -200,8 +221,8 @@ class Deployment:
 
     def _verbs(self) -> Verbs:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
-        providers, end, sealer = self._providers, self._end, self._keys.sealer
-        mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
+        providers, end, sealer = self._providers, self._end, self._sealer
+        mint = MintTokens(self._tokens, clock, entropy, settings.issuer, life=settings.token_life)
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         return Verbs(
             open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
@@ -236,7 +257,9 @@ class Deployment:
             remove_target=RemoveTarget(store, clock),
             reconcile_target=ReconcileTarget(store, providers, settings),
             reconcile_sessions=ReconcileSessions(store),
-            write_evidence=WriteEvidence(store, clock, self._keys.notes),
+            write_evidence=WriteEvidence(store, clock, self._notes),
+            rotate_key=RotateKey(self._keys, clock),
+            revoke_key=RevokeKey(self._keys, clock),
         )
 
     def _resume(self, mint: MintTokens) -> ResumeSession:
@@ -265,9 +288,9 @@ async def assemble(serving: Serving) -> Deployment:
         SojournError: a key, the database or the folder is not as it must be.
     """
     deployment = deployment_id(serving.state)
-    keys = FileKeys(serving.state / "keys", f"sojourn.{deployment}/log")
-    settings = Settings(serving.issuer, deployment)
-    return Deployment(await open_store(serving), settings, keys, federation=serving.federation)
+    keys, settings = FileKeys(serving.state / "keys"), Settings(serving.issuer, deployment)
+    made = Deployment(await open_store(serving), settings, keys, federation=serving.federation)
+    return await made.prepare()
 
 
 async def open_store(serving: Serving) -> Store:

@@ -1,4 +1,4 @@
-"""The loops that keep promises: reap, sweep, announce, seal, try targets out, forget.
+"""The loops that keep promises: reap, sweep, announce, seal, try targets out, forget, tend keys.
 
 Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
 error: an error is logged and counted, and the loop goes on. This is the only place that
@@ -31,16 +31,19 @@ SEAL_PAUSE_S: Final = 0.1
 
 FORGET_EVERY_S: Final = 60.0
 PREFLIGHT_LOOK_EVERY_S: Final = 30.0
+TEND_EVERY_S: Final = 0.5
+"""A key that another node has revoked is refused here this late at most: within D."""
+
 _AFTER_ERROR_S: Final = 0.5
 
 Once = Callable[[], Awaitable[int]]
 
 
-class Seals(Protocol):
-    """What turns facts into signed checkpoints."""
+class Errands(Protocol):
+    """What a loop does over and over."""
 
     async def run_once(self) -> int:
-        """How many facts were sealed."""
+        """How much there was to do."""
         ...
 
 
@@ -60,8 +63,9 @@ class Worker:
         reap: ReapLeases,
         sweep: SweepDeadlines,
         announce: AnnounceRevocations,
-        seal: Seals | None,
+        seal: Errands | None,
         *,
+        tend: Errands | None = None,
         clock: Clock,
         store: Store,
         wake: Wake,
@@ -73,6 +77,7 @@ class Worker:
         self._announce = announce
         self._seal = seal
         self._preflight = preflight
+        self._tend = tend
         self._clock = clock
         self._store = store
         self._wake = wake
@@ -90,6 +95,8 @@ class Worker:
                 group.create_task(self._for_ever("seal", self._sealing))
             if self._preflight is not None:
                 group.create_task(self._for_ever("preflight", self._preflighting))
+            if self._tend is not None:
+                group.create_task(self._for_ever("keys", self._tending))
 
     async def _for_ever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -129,6 +136,12 @@ class Worker:
             await self._seal.run_once()
             await _wait(self._wake.journal, SEAL_EVERY_S)
             await self._clock.sleep(SEAL_PAUSE_S)
+
+    async def _tending(self) -> None:
+        assert self._tend is not None
+        while True:
+            await self._tend.run_once()
+            await self._clock.sleep(TEND_EVERY_S)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

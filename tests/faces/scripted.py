@@ -21,6 +21,7 @@ from sojourn.core.ids import (
 from sojourn.core.lease import Lease
 from sojourn.core.secret import Secret
 from sojourn.core.session import LEAVING, Session, State
+from sojourn.core.signing_key import KeyId, KeyState, Purpose, SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.core.window import to_micros
@@ -44,6 +45,83 @@ from tests.faces.samples import (
 from tests.faces.scripted_parts import SetClock, Signer
 
 
+class Reconcile:
+    """Finds one unknown credential and one that is missing."""
+
+    async def __call__(self, name: str) -> Reconciliation:
+        return Reconciliation((Found("sj_dev0_x", "16401", START),), ("sj_dev0_y",), 1)
+
+    async def apply(self, name: str, *, destroy_unknown: bool) -> Reconciliation:
+        removed = (Removed("sj_dev0_x", Presence.ABSENT),) if destroy_unknown else ()
+        return replace(await self(name), destroyed=removed)
+
+
+class SetClock:
+    """A clock that moves only when told."""
+
+    def __init__(self) -> None:
+        self.time = START
+        self.slept = 0.0
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.slept
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+class Signer:
+    """The control plane's token key."""
+
+    def __init__(self) -> None:
+        self.key = Es256Key.generate()
+
+    @property
+    def kid(self) -> str:
+        return self.key.thumbprint
+
+    def sign(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
+        return self.key.sign({**header, "kid": self.kid}, claims)
+
+    def public_keys(self) -> Sequence[Mapping[str, str]]:
+        return [{**self.key.jwk, "kid": self.kid, "alg": "ES256", "use": "sig"}]
+
+    def row(self, purpose: Purpose) -> SigningKey:
+        return SigningKey(KeyId(self.kid), 1, purpose, KeyState.ACTIVE, "ES256", self.key.jwk, START, START)
+
+    async def reload(self) -> None: ...
+
+    def signer(self, purpose: Purpose) -> Signer:
+        return self
+
+    def published(self) -> Sequence[Mapping[str, str]]:
+        return self.public_keys()
+
+
+class Notes:
+    name = "sojourn.example/log"
+    vkey = "sojourn.example/log+00000000+AAAA"
+    vkeys = (vkey,)
+
+    def sign_note(self, text: str) -> str:
+        return text
+
+
+class QuietBell:
+    """A bell that remembers who waited."""
+
+    def __init__(self) -> None:
+        self.waited: list[tuple[int, float]] = []
+
+    def ring(self, n: int) -> None: ...
+
+    async def wait_beyond(self, n: int, timeout_s: float) -> None:
+        self.waited.append((n, timeout_s))
+
+
 @dataclass
 class MemoryStore:
     """The reads that the face makes, and one-time marks."""
@@ -53,6 +131,7 @@ class MemoryStore:
     lease_rows: list[Lease] = field(default_factory=list)
     charter_rows: dict[str, Charter] = field(default_factory=dict)
     target_rows: dict[str, Target] = field(default_factory=dict)
+    key_rows: list[SigningKey] = field(default_factory=list)
     once: set[tuple[str, str]] = field(default_factory=set)
     pages: list[FeedPage] = field(default_factory=list)
     sealed_at: tuple[int, str] | None = None
@@ -106,6 +185,9 @@ class MemoryStore:
 
     async def targets(self) -> Sequence[Target]:
         return list(self.target_rows.values())
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        return self.key_rows
 
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
         if self.pages:
@@ -322,6 +404,16 @@ class Script:
 
     async def remove_target(self, name: str) -> Target:
         return self._target(name)
+
+    async def rotate_key(self, purpose: Purpose) -> SigningKey:
+        self._called("rotate")
+        return self.signer.row(purpose)
+
+    async def revoke_key(self, kid: str, *, by: str) -> SigningKey:
+        self._called("revoke")
+        if kid != self.signer.kid:
+            raise NotFound("unknown_key", "there is no such key")
+        return self.signer.row(Purpose.TOKENS)
 
     async def write_evidence(self, session: SessionId) -> str:
         return "sojourn bundle v1\n"

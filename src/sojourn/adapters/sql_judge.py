@@ -25,7 +25,14 @@ Key = tuple[RowKind, str]
 T = TypeVar("T")
 
 # Every transaction takes its locks in this order, so no two can wait for each other.
-LOCK_ORDER: Final = (RowKind.CLIENT, RowKind.CHARTER, RowKind.TARGET, RowKind.SESSION, RowKind.LEASE)
+LOCK_ORDER: Final = (
+    RowKind.CLIENT,
+    RowKind.CHARTER,
+    RowKind.TARGET,
+    RowKind.SESSION,
+    RowKind.LEASE,
+    RowKind.KEY,
+)
 
 
 @dataclass(frozen=True, slots=True)

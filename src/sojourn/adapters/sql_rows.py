@@ -15,6 +15,7 @@ from sojourn.core.deadlines import next_due
 from sojourn.core.lease import Lease
 from sojourn.core.record import Row, RowKind
 from sojourn.core.session import Session
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 
 R = TypeVar("R")
@@ -28,6 +29,7 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.CLIENT: ("version", "name", "removed_at", "doc"),
     RowKind.CHARTER: ("version", "doc"),
     RowKind.TARGET: ("version", "name", "state", "doc"),
+    RowKind.KEY: ("version", "state", "doc"),
 }
 
 
@@ -61,6 +63,9 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
         case RowKind.TARGET:
             target = cast("Target", row)
             return {"name": target.name, "state": target.state.value}
+        case RowKind.KEY:
+            key = cast("SigningKey", row)
+            return {"purpose": key.purpose.value, "state": key.state.value}
         case _:
             assert_never(kind)
 

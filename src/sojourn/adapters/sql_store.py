@@ -25,6 +25,7 @@ from sojourn.core.errors import Conflict, Unavailable
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
 
@@ -146,6 +147,11 @@ class SqlStore:
     async def targets(self) -> Sequence[Target]:
         """Every target, removed or not, in the order of their ids."""
         return await self._rows(Target, select(schema.target.c.doc).order_by(schema.target.c.id))
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        """Every signing key there ever was, oldest first."""
+        found = await self._rows(SigningKey, select(schema.signing_key.c.doc))
+        return sorted(found, key=lambda key: (key.made_at, key.id))
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from sojourn.cli import charters, clients, evidence, manage, serve, targets
+from sojourn.cli import charters, clients, evidence, keys, manage, serve, targets
 from sojourn.cli.discover import discover
 from sojourn.cli.doctor import doctor
 from sojourn.cli.examples import example
@@ -23,7 +23,7 @@ def build() -> App:
         help="Access for machines that is bound to one task and provably ends with it.",
         version=installed_version(),
     )
-    for group in (manage.app, targets.app, charters.app, clients.app):
+    for group in (manage.app, targets.app, charters.app, clients.app, keys.app):
         app.command(group)
     app.command(discover)
     for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):

@@ -42,7 +42,8 @@ class RevocationKind(StrEnum):
     CLIENT = "client"
     OWNER = "owner"
     CHARTER = "charter"
-    KEY = "key"
+    KEY = "key"  # the one a session is bound to
+    SIGNER = "signer"  # one of ours, by its `kid`
 
 
 @dataclass(frozen=True, slots=True)

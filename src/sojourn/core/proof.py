@@ -28,6 +28,11 @@ _URL: Final = re.compile(r"(https?|wss?)://([^/?#@\\\s]+)([^?#\s]*)(?:[?#].*)?",
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?")
 _HTTP_SCHEME: Final[Mapping[str, str]] = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 _DEFAULT_PORT: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+_THUMBPRINT: Final[Mapping[str, tuple[str, ...]]] = {
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+    "RSA": ("e", "kty", "n"),
+}
 _LARGEST_DATE: Final = 253_402_300_799  # the last second of the year 9999
 
 
@@ -112,8 +117,8 @@ def ath_of(token: str) -> str:
 
 
 def thumbprint_of(jwk: Mapping[str, str]) -> str:
-    """The SHA-256 thumbprint of an elliptic-curve key (RFC 7638)."""
-    members = {name: jwk[name] for name in ("crv", "kty", "x", "y")}
+    """The SHA-256 thumbprint of a public key (RFC 7638; RFC 8037 for Ed25519)."""
+    members = {name: jwk[name] for name in _THUMBPRINT[jwk["kty"]]}
     return _b64(hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
 
 

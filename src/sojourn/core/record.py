@@ -24,6 +24,7 @@ class RowKind(StrEnum):
     CLIENT = "client"
     CHARTER = "charter"
     TARGET = "target"
+    KEY = "key"
 
 
 class FactKind(StrEnum):
@@ -56,6 +57,10 @@ class FactKind(StrEnum):
     TARGET_CREDENTIAL_REPLACED = "target.credential_replaced"
     TARGET_DRAINING = "target.draining"
     TARGET_REMOVED = "target.removed"
+    KEY_MADE = "key.made"
+    KEY_ACTIVATED = "key.activated"
+    KEY_RETIRED = "key.retired"
+    KEY_REVOKED = "key.revoked"
 
 
 class Row(Protocol):

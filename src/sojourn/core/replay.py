@@ -15,6 +15,7 @@ from sojourn.core.errors import Invalid
 from sojourn.core.lease import Lease
 from sojourn.core.record import Fact, Row, RowKind, apply
 from sojourn.core.session import Session
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 
 ROW_TYPES: Final[Mapping[RowKind, type]] = {
@@ -23,6 +24,7 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.CLIENT: Client,
     RowKind.CHARTER: Charter,
     RowKind.TARGET: Target,
+    RowKind.KEY: SigningKey,
 }
 
 Rows = dict[tuple[RowKind, str], Row]

@@ -39,6 +39,7 @@ class AccessClaims:
     task: str
     owner: str
     charter: str
+    signer: str = ""  # the `kid` of the key that signed it, once verified; no claim
 
 
 def describe(

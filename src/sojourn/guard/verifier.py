@@ -84,7 +84,7 @@ class Verifier:
 
         Raises:
             Unauthenticated: codes `no_token`, `bad_token`, `unknown_kid`, `expired`, `wrong_audience`,
-                `session_over`, `old_epoch`, `wrong_key`, `bad_proof`, `replayed_proof`.
+                `session_over`, `key_revoked`, `old_epoch`, `wrong_key`, `bad_proof`, `replayed_proof`.
             Refused: code `insufficient_scope`.
             Unavailable: codes `deaf`, `clock_skew`, `overloaded`; we cannot know, so nobody passes.
         """
@@ -117,12 +117,14 @@ class Verifier:
         """Refuse a session that is over, as far as was heard.
 
         Raises:
-            Unauthenticated: code `session_over` or `old_epoch`.
+            Unauthenticated: code `session_over`, `key_revoked` or `old_epoch`.
             Unavailable: code `deaf`; the token is of an epoch we have not heard of.
         """
         match self.view.standing(claims):
             case Standing.LIVE:
                 return
+            case Standing.UNSIGNED:
+                raise Unauthenticated("key_revoked", "the key that signed the token is revoked")
             case Standing.OLD_EPOCH:
                 raise Unauthenticated("old_epoch", "the token is older than a restore of the control plane")
             case Standing.AHEAD:

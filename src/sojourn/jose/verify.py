@@ -7,7 +7,7 @@ No other exception leaves. Which key may sign what is said by the caller, never 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -65,7 +65,7 @@ def verify_access_token(compact: str, keys: Mapping[str, VerifyKey]) -> AccessCl
     if not key.verifies(parts.signed, parts.signature):
         raise Unauthenticated("bad_token", "the signature does not verify")
     try:
-        return token.from_json(parts.claims)
+        return replace(token.from_json(parts.claims), signer=kid)
     except SojournError as error:
         raise Unauthenticated("bad_token", error.message) from error
 

@@ -19,6 +19,7 @@ from sojourn.core.client import Client
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session, State
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 
 
@@ -145,6 +146,10 @@ class Store(Protocol):
     async def target(self, target: TargetId) -> Target | None: ...
 
     async def targets(self) -> Sequence[Target]: ...
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        """Every signing key there ever was, oldest first."""
+        ...
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:

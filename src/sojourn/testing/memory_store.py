@@ -22,6 +22,7 @@ from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.record import Fact, Row, RowKind
 from sojourn.core.session import LEAVING, Session, State
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target, TargetState
 from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
 
@@ -33,6 +34,7 @@ _KINDS: Final[dict[type, RowKind]] = {
     Client: RowKind.CLIENT,
     Charter: RowKind.CHARTER,
     Target: RowKind.TARGET,
+    SigningKey: RowKind.KEY,
 }
 
 
@@ -208,6 +210,11 @@ class MemoryStore:
     async def target(self, target: TargetId) -> Target | None:
         await asyncio.sleep(0)
         return cast("Target | None", self.rows.get((RowKind.TARGET, target)))
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        await asyncio.sleep(0)
+        found = cast("list[SigningKey]", self._all(RowKind.KEY))
+        return sorted(found, key=lambda key: (key.made_at, key.id))
 
     async def targets(self) -> Sequence[Target]:
         await asyncio.sleep(0)

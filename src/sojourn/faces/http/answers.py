@@ -313,6 +313,7 @@ class FeedPromiseView(Answer):
 class DeploymentView(Answer):
     issuer: str
     log_vkey: str
+    log_vkeys: list[str]
     log_origin: str
     feed: FeedPromiseView
     server_time: str
@@ -329,6 +330,24 @@ class ReadyView(Answer):
 
 class KeysView(Answer):
     keys: list[dict[str, str]]
+
+
+class SigningKeyView(Answer):
+    """The public half of a signing key, and how far its life has come."""
+
+    kid: str
+    purpose: Literal["tokens", "introspection", "status", "events", "checkpoints"]
+    state: Literal["next", "active", "verify_only", "revoked"]
+    algorithm: str
+    jwk: dict[str, str]
+    made_at: str
+    activated_at: str | None
+    retired_at: str | None
+    revoked_at: str | None
+
+
+class SigningKeysView(Answer):
+    keys: list[SigningKeyView]
 
 
 class MetadataView(Answer):

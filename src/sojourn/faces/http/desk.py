@@ -15,7 +15,7 @@ from sojourn.faces.http.replay import Replays
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.clock import Clock
 from sojourn.ports.feed import Bell
-from sojourn.ports.keys import NoteSigner, TokenSigner
+from sojourn.ports.keys import KeyRing, NoteSigner, TokenSigner
 from sojourn.ports.store import Store
 
 
@@ -47,6 +47,8 @@ class Verbs:
     reconcile_target: doors.ReconcileTarget
     reconcile_sessions: doors.ReconcileSessions
     write_evidence: doors.WriteEvidence
+    rotate_key: doors.RotateKey
+    revoke_key: doors.RevokeKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Desk:
     bell: Bell
     signer: TokenSigner
     notes: NoteSigner
+    keys: KeyRing
     attestors: Mapping[str, Attestor]
     replays: Replays
     feed_places: Places

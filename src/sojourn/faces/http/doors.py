@@ -19,6 +19,7 @@ from sojourn.core.ending import Cause
 from sojourn.core.ids import ClientId, SessionId
 from sojourn.core.secret import Secret
 from sojourn.core.session import Session, Task
+from sojourn.core.signing_key import Purpose, SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.ports.attestor import Evidence
@@ -255,3 +256,11 @@ class ReconcileSessions(Protocol):
 
 class WriteEvidence(Protocol):
     async def __call__(self, session: SessionId) -> str: ...
+
+
+class RotateKey(Protocol):
+    async def __call__(self, purpose: Purpose) -> SigningKey: ...
+
+
+class RevokeKey(Protocol):
+    async def __call__(self, kid: str, *, by: str) -> SigningKey: ...
