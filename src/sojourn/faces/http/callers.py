@@ -27,6 +27,7 @@ from sojourn.faces.http.replay import mark_of
 from sojourn.jose import VerifyKey, verify_client_token, verify_proof
 
 SCOPES: Final = {Role.WORKLOAD: "sessions", Role.GUARD: "feed", Role.OPERATOR: "operate"}
+_LARGEST_DATE: Final = 253_402_300_799  # the last second of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,9 @@ def _check_token(claims: Mapping[str, object], issuer: str, now: datetime) -> No
     if claims.get("iss") != issuer or claims.get("aud") != issuer:
         raise Unauthenticated("bad_token", "the token was not made by us for us")
     expires = claims.get("exp")
-    if isinstance(expires, bool) or not isinstance(expires, int) or (now - EPOCH).total_seconds() >= expires:
+    if isinstance(expires, bool) or not isinstance(expires, int) or expires > _LARGEST_DATE:
+        raise Unauthenticated("bad_token", "claim `exp` is no date")
+    if (now - EPOCH).total_seconds() >= expires:
         raise Unauthenticated("bad_token", "the token has expired")
     if not isinstance(claims.get("sub"), str) or "sid" in claims:
         raise Unauthenticated("bad_token", "the token is no client's")

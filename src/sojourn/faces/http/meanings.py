@@ -33,6 +33,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "bad_segment": (422, "A value cannot be a part of a path."),
     "bad_rule": (422, "The federation rule is malformed, not exact, or matches more than one workload."),
     "bad_spiffe_id": (422, "The text is no SPIFFE ID."),
+    "bad_statement": (401, "A signed introspection answer, status list or event is not what it must be."),
     "bad_target": (422, "The target's settings or DSN are malformed."),
     "bad_target_id": (422, "The target's id of a credential is malformed."),
     "bad_template": (422, "A grant template is malformed or asks for more than may be given."),
