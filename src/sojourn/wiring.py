@@ -127,6 +127,7 @@ class Deployment:
         self.failed = store.failed if isinstance(store, SqlStore) else asyncio.Event()
         self.store = waking(store, self._wake)
         self._sealer = keys.sealer
+        self._nonce_secret = keys.nonce_secret if settings.dpop_nonce else None
         self.ring = KeyRing(self.store, keys.vault, self.clock)
         self._tokens, self._notes = self.ring.signer(Purpose.TOKENS), self.ring.notes(settings.log_name)
         self._keys = Keys(self.store, self.clock, keys.vault, self.ring)
@@ -217,6 +218,7 @@ class Deployment:
             watch_places=Places(WATCHERS),
             meters=Meters(places),
             verbs=self.verbs,
+            nonce_secret=self._nonce_secret,
         )
 
     def _verbs(self) -> Verbs:
@@ -288,7 +290,8 @@ async def assemble(serving: Serving) -> Deployment:
         SojournError: a key, the database or the folder is not as it must be.
     """
     deployment = deployment_id(serving.state)
-    keys, settings = FileKeys(serving.state / "keys"), Settings(serving.issuer, deployment)
+    keys = FileKeys(serving.state / "keys")
+    settings = Settings(serving.issuer, deployment, dpop_nonce=serving.dpop_nonce)
     made = Deployment(await open_store(serving), settings, keys, federation=serving.federation)
     return await made.prepare()
 

@@ -35,6 +35,7 @@ _SERVING: Final[Mapping[str, str]] = {
     "key": "a PEM file with its key",
     "issuers": "tables of [issuers](../guides/federate-a-workload.md): private addresses, CA, where to ask",
     "trust_domains": "tables of [SPIFFE trust domains](attestors/spiffe.md): endpoint, profile, bundle",
+    "dpop_nonce": "whether proofs must carry a nonce of the server (RFC 9449, section 8); our clients do",
     "database_dsn_file": "a file with the DSN of PostgreSQL as store; without it, SQLite in `state`",
 }
 _WHY: Final[Mapping[str, str]] = {

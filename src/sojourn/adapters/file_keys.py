@@ -6,6 +6,7 @@ are checked on every start; a symbolic link in their place is refused, never fol
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 import stat
@@ -68,6 +69,7 @@ class FileKeys:
         if len(sealing) != _KEY_BYTES or len(signing) != _KEY_BYTES:
             raise Invalid("bad_key", f"keys in `{folder}` must be {_KEY_BYTES} bytes long")
         self.sealer = FileSealer(sealing)
+        self.nonce_secret = hmac.digest(sealing, b"dpop nonces", "sha256")  # the same at every node
         self.vault = FileVault(FileSealer(signing))
 
 

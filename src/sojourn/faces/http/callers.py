@@ -20,6 +20,7 @@ from sojourn.core.change import Once
 from sojourn.core.client import Client, Role
 from sojourn.core.errors import Invalid, NotFound, Refused, Unauthenticated
 from sojourn.core.ids import SESSION, ClientId, SessionId, to_uuid
+from sojourn.core.nonce import nonces_at
 from sojourn.core.session import Session
 from sojourn.core.window import EPOCH
 from sojourn.faces.http.desk import Desk, desk_of
@@ -57,6 +58,7 @@ def holder(request: Request, *, token: str | None = None, key: str | None = None
 
     Raises:
         Unauthenticated: code `missing_proof`, `bad_proof` or `wrong_key`.
+        NonceWanted: this server wants one in proofs.
     """
     desk = desk_of(request)
     proofs = request.headers.getlist("dpop")
@@ -65,7 +67,8 @@ def holder(request: Request, *, token: str | None = None, key: str | None = None
     now = desk.clock.now()
     shown = verify_proof(proofs[0]).read()
     ath = None if token is None else proof.ath_of(token)
-    proof.judge(shown, proof.Demand(request.method, url_of(request, desk), key, ath), now)
+    nonces = () if desk.nonce_secret is None else nonces_at(desk.nonce_secret, now)
+    proof.judge(shown, proof.Demand(request.method, url_of(request, desk), key, ath, nonces), now)
     return Holder(shown.key, mark_of(shown, now))
 
 
@@ -87,7 +90,7 @@ async def client_of(request: Request) -> tuple[Client, Once]:
     now = desk.clock.now()
     _check_token(claims, desk.settings.issuer, now)
     held = holder(request, token=compact, key=_member(claims, "cnf", "jkt"))
-    desk.replays.note(held.once, now)
+    await desk.replays.spend(held.once)
     client = await desk.store.client(ClientId(str(claims["sub"])))
     if client is None or client.removed_at is not None or client.thumbprint != held.thumbprint:
         raise Unauthenticated("client_removed", "the token's client is not registered")
@@ -141,8 +144,7 @@ async def _reading_operator(request: Request) -> Client:
 
 
 async def _writing_operator(request: Request) -> Client:
-    client, once = await with_role(request, Role.OPERATOR)
-    await desk_of(request).replays.spend(once)
+    client, _ = await with_role(request, Role.OPERATOR)
     return client
 
 
@@ -152,11 +154,11 @@ async def _lister(request: Request) -> Client:
 
 async def session_holder(request: Request, session_id: str) -> Viewed:
     """S: the session whose bound key signed the proof; any other caller learns nothing."""
-    desk, now = desk_of(request), desk_of(request).clock.now()
+    desk = desk_of(request)
     if "authorization" in request.headers:
         raise Unauthenticated("bad_proof", "this route takes the session's own proof and no token")
     held = holder(request)
-    desk.replays.note(held.once, now)
+    await desk.replays.spend(held.once)
     session = await find(desk, session_id)
     if not hmac.compare_digest(session.key, held.thumbprint):
         raise no_such_session()
@@ -175,11 +177,10 @@ async def viewer(request: Request, session_id: str) -> Viewed:
 
 
 async def changer(request: Request, session_id: str) -> Viewed:
-    """C operator or S, for what changes the session; the proof is marked in the store."""
+    """C operator or S, for what changes the session."""
     viewed = await viewer(request, session_id)
     if viewed.client is not None and viewed.client.role is not Role.OPERATOR:
         raise Refused("wrong_role", "expected an operator, or the session's own key")
-    await desk_of(request).replays.spend(viewed.once)
     return viewed
 
 

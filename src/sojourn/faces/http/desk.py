@@ -68,6 +68,7 @@ class Desk:
     watch_places: Places
     meters: Meters
     verbs: Verbs
+    nonce_secret: bytes | None = None  # without one, proofs need no nonce
 
 
 def desk_of(request: Request) -> Desk:

@@ -129,6 +129,10 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "unsealable": (422, "A sealed secret cannot be opened with this key."),
     "unsupported_grant_type": (400, "Only `client_credentials` is offered (in OAuth's form)."),
     "unsupported_media_type": (415, "The body must be `application/json` (a form at the token endpoint)."),
+    "use_dpop_nonce": (
+        401,
+        "The proof must carry the nonce given in `DPoP-Nonce`; make another and ask again.",
+    ),
     "window_closed": (403, "The session's window does not hold now."),
     "would_widen": (403, "Narrowing only removes."),
     "wrong_audience": (401, "The evidence was made for another audience."),

@@ -6,6 +6,7 @@
     certificate = "/etc/sojourn/tls.pem"
     key = "/etc/sojourn/tls.key"
     database_dsn_file = "/etc/sojourn/dsn"     # left out: SQLite in `state`
+    dpop_nonce = true                          # left out: proofs need no nonce
 
 Tables for issuers and trust domains: `federation_file`.
 No secret stands in it; secrets are in files of their own.
@@ -30,7 +31,15 @@ from sojourn.faces.http.serving import Listen
 from sojourn.ports.issuers import Federation
 
 _TABLES: Final = frozenset({"issuers", "trust_domains"})
-_KNOWN: Final = _TABLES | {"issuer", "state", "listen", "certificate", "key", "database_dsn_file"}
+_KNOWN: Final = _TABLES | {
+    "issuer",
+    "state",
+    "listen",
+    "certificate",
+    "key",
+    "database_dsn_file",
+    "dpop_nonce",
+}
 _LETTERS: Final = string.ascii_lowercase + string.digits
 _ID_LENGTH: Final = 4
 
@@ -44,6 +53,7 @@ class Serving:
     listen: Listen
     dsn: Secret | None = None
     federation: Federation = field(default_factory=Federation)
+    dpop_nonce: bool = False
 
 
 def read_serving(path: Path) -> Serving:
@@ -62,7 +72,8 @@ def read_serving(path: Path) -> Serving:
     if not issuer.startswith(("https://", "http://")) or issuer.endswith("/"):
         raise Invalid("bad_config", "expected `issuer` as an address without a slash at its end")
     secret = None if dsn is None else Secret(_read_secret(dsn))
-    return Serving(issuer, Path(_text(found, "state")), listen, secret, read_federation(found))
+    nonce, federation = _flag(found, "dpop_nonce"), read_federation(found)
+    return Serving(issuer, Path(_text(found, "state")), listen, secret, federation, dpop_nonce=nonce)
 
 
 def dev_serving(state: Path, port: int) -> Serving:
@@ -126,6 +137,13 @@ def _text(found: Mapping[str, object], name: str) -> str:
     value = found.get(name)
     if not isinstance(value, str) or not value:
         raise Invalid("bad_config", f"expected `{name}` as text")
+    return value
+
+
+def _flag(found: Mapping[str, object], name: str) -> bool:
+    value = found.get(name, False)
+    if not isinstance(value, bool):
+        raise Invalid("bad_config", f"expected `{name}` as true or false")
     return value
 
 
