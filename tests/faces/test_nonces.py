@@ -65,6 +65,7 @@ async def test_a_nonce_of_nobody_is_refused(world: World, nonce: str) -> None:
 
 async def test_the_token_endpoint_asks_in_oauths_form_and_the_assertion_is_not_spent(world: World) -> None:
     caller, now = world.operator, world.clock.now()
+    assert caller.client is not None
     form = {
         "grant_type": "client_credentials",
         "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",

@@ -14,7 +14,7 @@ from sojourn.core.errors import SojournError, Unauthenticated
 from sojourn.core.revocation import RevocationView
 from sojourn.guard.clock import BootClock, GuardClock
 from sojourn.guard.control_plane import ControlPlane
-from sojourn.guard.problems import show
+from sojourn.guard.problems import record, show
 from sojourn.guard.profile import GuardProfile
 from sojourn.guard.revocation_feed import RevocationFeed
 from sojourn.guard.streams import CLOSE_CODE, App, GuardedCall, Receive, Scope, Send, answer
@@ -88,6 +88,7 @@ class Guard:
         try:
             access = await self._judge(scope)
         except SojournError as error:
+            record(_all(scope["headers"], b"authorization"), _all(scope["headers"], b"dpop"), error)
             await _refuse(scope, receive, send, error)
             return
         inner = {**scope, "sojourn": access}
