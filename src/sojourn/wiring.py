@@ -35,18 +35,20 @@ from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
 from sojourn.core.client import Role
-from sojourn.core.errors import Unavailable
+from sojourn.core.errors import Unauthenticated, Unavailable
 from sojourn.core.signing_key import Purpose
 from sojourn.dev_workload import DevWorkload
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
 from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Places
 from sojourn.faces.http.meters import Meters
+from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
-from sojourn.faces.http.serving import check
+from sojourn.faces.http.serving import check, peers_of
 from sojourn.faces.http.serving import serve as serve_http
 from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving, read_serving, write_private
 from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
+from sojourn.jose.certificates import registered
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.clock import Clock
 from sojourn.ports.issuers import Federation
@@ -106,6 +108,8 @@ class Assertions:
         self, compact: str, jwk: Mapping[str, str], *, client_id: str, now: datetime
     ) -> ClientAssertion:
         """A verified assertion of `client_id`."""
+        if not jwk:
+            raise Unauthenticated("bad_assertion", "the client is registered with a certificate only")
         return verify_client_assertion(
             compact, VerifyKey.from_jwk(jwk), self.issuer, client_id=client_id, now=now
         )
@@ -118,7 +122,13 @@ class Deployment:
     """Everything that runs in one process, started and stopped together."""
 
     def __init__(
-        self, store: Store, settings: Settings, keys: FileKeys, *, federation: Federation = _NOBODY
+        self,
+        store: Store,
+        settings: Settings,
+        keys: FileKeys,
+        *,
+        federation: Federation = _NOBODY,
+        peers: PeerTrust | None = None,
     ) -> None:
         self.settings = settings
         self.clock, self.entropy, self.bell = SystemClock(), SystemEntropy(), LocalBell()
@@ -127,6 +137,7 @@ class Deployment:
         self.failed = store.failed if isinstance(store, SqlStore) else asyncio.Event()
         self.store = waking(store, self._wake)
         self._sealer = keys.sealer
+        self._peers = peers or PeerTrust()
         self._nonce_secret = keys.nonce_secret if settings.dpop_nonce else None
         self.ring = KeyRing(self.store, keys.vault, self.clock)
         self._tokens, self._notes = self.ring.signer(Purpose.TOKENS), self.ring.notes(settings.log_name)
@@ -179,6 +190,11 @@ class Deployment:
         await self.store.commit(Change(once=(mark,)))
         return f"{self.settings.issuer}/login#{secret}"
 
+    async def certificates(self) -> list[bytes]:
+        """The certificates that clients are registered with."""
+        rules = [one.certificate for one in await self.store.clients() if one.removed_at is None]
+        return [known.der for rule in rules if (known := registered(rule)) is not None]
+
     async def enrol_dev(self, state: Path) -> Path:
         """Where the profile of the workload `dev` is, enrolled if it was not."""
         workload = DevWorkload(self.store, self.verbs, self.settings.issuer, self._notes.vkey)
@@ -218,6 +234,7 @@ class Deployment:
             watch_places=Places(WATCHERS),
             meters=Meters(places),
             verbs=self.verbs,
+            peers=self._peers,
             nonce_secret=self._nonce_secret,
         )
 
@@ -292,7 +309,13 @@ async def assemble(serving: Serving) -> Deployment:
     deployment = deployment_id(serving.state)
     keys = FileKeys(serving.state / "keys")
     settings = Settings(serving.issuer, deployment, dpop_nonce=serving.dpop_nonce)
-    made = Deployment(await open_store(serving), settings, keys, federation=serving.federation)
+    made = Deployment(
+        await open_store(serving),
+        settings,
+        keys,
+        federation=serving.federation,
+        peers=peers_of(serving.listen),
+    )
     return await made.prepare()
 
 
@@ -318,7 +341,13 @@ async def run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]]
             await prepare(deployment)
         _offer(serving, await deployment.invite())
         failed = deployment.failed
-        await serve_http(deployment.app, serving.listen, started=asyncio.Event(), stop=failed)
+        await serve_http(
+            deployment.app,
+            serving.listen,
+            started=asyncio.Event(),
+            stop=failed,
+            certificates=deployment.certificates,
+        )
         if failed.is_set():
             raise Unavailable("store_unavailable", "the disk failed; mend it, then start again")
     finally:

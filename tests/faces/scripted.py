@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
 
+from sojourn.core.binding import to_cnf
 from sojourn.core.change import Change, Once
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client, Role
@@ -21,7 +22,7 @@ from sojourn.core.ids import (
 from sojourn.core.lease import Lease
 from sojourn.core.secret import Secret
 from sojourn.core.session import LEAVING, Session, State
-from sojourn.core.signing_key import KeyId, KeyState, Purpose, SigningKey
+from sojourn.core.signing_key import Purpose, SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.core.window import to_micros
@@ -43,83 +44,6 @@ from tests.faces.samples import (
     a_target,
 )
 from tests.faces.scripted_parts import SetClock, Signer
-
-
-class Reconcile:
-    """Finds one unknown credential and one that is missing."""
-
-    async def __call__(self, name: str) -> Reconciliation:
-        return Reconciliation((Found("sj_dev0_x", "16401", START),), ("sj_dev0_y",), 1)
-
-    async def apply(self, name: str, *, destroy_unknown: bool) -> Reconciliation:
-        removed = (Removed("sj_dev0_x", Presence.ABSENT),) if destroy_unknown else ()
-        return replace(await self(name), destroyed=removed)
-
-
-class SetClock:
-    """A clock that moves only when told."""
-
-    def __init__(self) -> None:
-        self.time = START
-        self.slept = 0.0
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.slept
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept += seconds
-
-
-class Signer:
-    """The control plane's token key."""
-
-    def __init__(self) -> None:
-        self.key = Es256Key.generate()
-
-    @property
-    def kid(self) -> str:
-        return self.key.thumbprint
-
-    def sign(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
-        return self.key.sign({**header, "kid": self.kid}, claims)
-
-    def public_keys(self) -> Sequence[Mapping[str, str]]:
-        return [{**self.key.jwk, "kid": self.kid, "alg": "ES256", "use": "sig"}]
-
-    def row(self, purpose: Purpose) -> SigningKey:
-        return SigningKey(KeyId(self.kid), 1, purpose, KeyState.ACTIVE, "ES256", self.key.jwk, START, START)
-
-    async def reload(self) -> None: ...
-
-    def signer(self, purpose: Purpose) -> Signer:
-        return self
-
-    def published(self) -> Sequence[Mapping[str, str]]:
-        return self.public_keys()
-
-
-class Notes:
-    name = "sojourn.example/log"
-    vkey = "sojourn.example/log+00000000+AAAA"
-    vkeys = (vkey,)
-
-    def sign_note(self, text: str) -> str:
-        return text
-
-
-class QuietBell:
-    """A bell that remembers who waited."""
-
-    def __init__(self) -> None:
-        self.waited: list[tuple[int, float]] = []
-
-    def ring(self, n: int) -> None: ...
-
-    async def wait_beyond(self, n: int, timeout_s: float) -> None:
-        self.waited.append((n, timeout_s))
 
 
 @dataclass
@@ -337,10 +261,18 @@ class Script:
         )
 
     async def register_client(
-        self, *, name: str, role: Role, owner: str, jwk: Mapping[str, str], audience: str | None
+        self,
+        *,
+        name: str,
+        role: Role,
+        owner: str,
+        jwk: Mapping[str, str],
+        audience: str | None,
+        certificate: Mapping[str, str] | None = None,
     ) -> Client:
         self._called("register")
-        client = a_client(name, role, VerifyKey.from_jwk(jwk), audience)
+        client = a_client(name, role, VerifyKey.from_jwk(jwk or self.signer.key.jwk), audience)
+        client = replace(client, certificate=certificate or {})
         self.store.people[client.id] = client
         return client
 
@@ -422,7 +354,7 @@ class Script:
         expires = self.clock.now() + timedelta(seconds=300)
         return (Token("https://api.example", "header.payload.signature", expires, "orders:read"),)
 
-    def client_token(self, client: Client) -> Token:
+    def client_token(self, client: Client, *, key: str | None = None) -> Token:
         now = self.clock.now()
         expires, seconds = now + timedelta(seconds=300), to_micros(now) // 1_000_000
         claims = {
@@ -432,6 +364,6 @@ class Script:
             "exp": seconds + 300,
             "iat": seconds,
             "jti": str(uuid.uuid4()),
-            "cnf": {"jkt": client.thumbprint},
+            "cnf": to_cnf(key or client.thumbprint),
         }
         return Token(ISSUER, self.signer.sign({"typ": "at+jwt"}, claims), expires, "operate")

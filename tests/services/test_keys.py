@@ -253,7 +253,7 @@ async def test_private_halves_are_erased_soon_after_they_signed_last(town: Town)
     town.clock.time += timedelta(seconds=10)
     await node.tend.run_once()
 
-    assert await town.store.sealed(sealed_name(old)) == b"" and town.vault.forgotten == [old]
+    assert await town.store.sealed(sealed_name(old)) is None and town.vault.forgotten == [old]
     assert await node.tend.run_once() == 0
 
 

@@ -7,9 +7,11 @@ path without a rule needs a token too, only not a scope.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from sojourn.core.binding import of_certificate
 from sojourn.core.errors import SojournError, Unauthenticated
 from sojourn.core.revocation import RevocationView
 from sojourn.guard.clock import BootClock, GuardClock
@@ -114,7 +116,14 @@ class Guard:
             authorization=_all(headers, b"authorization"),
             proofs=_all(headers, b"dpop"),
             required=required_scope(self._require, method, str(scope["path"])),
+            certificate=_peer(scope),
         )
+
+
+def _peer(scope: Scope) -> str | None:
+    """The peer's certificate as the ASGI extension `tls` has it; no header is believed."""
+    chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain") or ()
+    return of_certificate(ssl.PEM_cert_to_DER_cert(chain[0])) if chain else None
 
 
 def required_scope(rule: ScopeRule, method: str, path: str) -> frozenset[str]:

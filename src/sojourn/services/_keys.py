@@ -99,7 +99,7 @@ class Keys:
         kept = await self._store.sealed(name)
         if kept:
             self._vault.forget(MadeKey(key.jwk, key.id, kept))
-            await self._store.commit(Change(sealed=(Sealed(name, b""),)))
+            await self._store.commit(Change(sealed=(Sealed(name, None),)))
 
     async def _make(self, purpose: Purpose, state: KeyState) -> None:
         made, now = self._vault.make(ALGORITHM[purpose]), self._clock.now()

@@ -175,6 +175,7 @@ class ClientView(Answer):
     audience: str | None
     attestor: str
     rule: dict[str, str]
+    certificate: dict[str, str]
     registered_at: str
     removed_at: str | None
 
@@ -300,7 +301,7 @@ class OAuthErrorView(Answer):
 
 class ClientTokenView(Answer):
     access_token: str
-    token_type: Literal["DPoP"]
+    token_type: Literal["DPoP", "Bearer"]
     expires_in: int
     scope: str
 
@@ -360,5 +361,6 @@ class MetadataView(Answer):
     response_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
     token_endpoint_auth_signing_alg_values_supported: list[str]
+    tls_client_certificate_bound_access_tokens: bool
     dpop_signing_alg_values_supported: list[str]
     scopes_supported: list[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -11,6 +11,7 @@ from sojourn.config import Settings
 from sojourn.faces.http import doors
 from sojourn.faces.http.limits import Places
 from sojourn.faces.http.meters import Meters
+from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.clock import Clock
@@ -68,6 +69,7 @@ class Desk:
     watch_places: Places
     meters: Meters
     verbs: Verbs
+    peers: PeerTrust = field(default_factory=PeerTrust)
     nonce_secret: bytes | None = None  # without one, proofs need no nonce
 
 

@@ -165,7 +165,7 @@ class Mint(Protocol):
 
     def __call__(self, session: Session, mark: Mark, /) -> Sequence[Token]: ...
 
-    def client_token(self, client: Client, /) -> Token: ...
+    def client_token(self, client: Client, /, *, key: str | None = None) -> Token: ...
 
 
 class StopSession(Protocol):
@@ -188,7 +188,14 @@ class Login(Protocol):
 
 class RegisterClient(Protocol):
     async def __call__(
-        self, *, name: str, role: Role, owner: str, jwk: Mapping[str, str], audience: str | None
+        self,
+        *,
+        name: str,
+        role: Role,
+        owner: str,
+        jwk: Mapping[str, str],
+        audience: str | None,
+        certificate: Mapping[str, str] | None = None,
     ) -> Client: ...
 
 

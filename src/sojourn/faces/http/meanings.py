@@ -13,6 +13,10 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "audience_expected": (422, "A guard has an audience, and nobody else has."),
     "bad_answer": (502, "What the target answered cannot be read."),
     "bad_assertion": (401, "The client assertion is not one of a registered client, made for us, now."),
+    "bad_certificate": (
+        422,
+        "The certificate cannot be read, or the registration names not exactly one thing.",
+    ),
     "bad_charter": (422, "The charter document is malformed or out of bounds."),
     "bad_config": (422, "The server's configuration is malformed."),
     "bad_dsn": (422, "The database's DSN cannot be read."),

@@ -6,6 +6,8 @@
     certificate = "/etc/sojourn/tls.pem"
     key = "/etc/sojourn/tls.key"
     database_dsn_file = "/etc/sojourn/dsn"     # left out: SQLite in `state`
+    client_authorities = "/etc/sojourn/clients.pem"  # left out: no client certificates
+    client_cert_proxies = ["10.0.0.5"]         # left out: no `Client-Cert` header is believed
     dpop_nonce = true                          # left out: proofs need no nonce
 
 Tables for issuers and trust domains: `federation_file`.
@@ -39,6 +41,8 @@ _KNOWN: Final = _TABLES | {
     "key",
     "database_dsn_file",
     "dpop_nonce",
+    "client_authorities",
+    "client_cert_proxies",
 }
 _LETTERS: Final = string.ascii_lowercase + string.digits
 _ID_LENGTH: Final = 4
@@ -66,7 +70,14 @@ def read_serving(path: Path) -> Serving:
     host, _, port = _text(found, "listen").rpartition(":")
     if not (port.isascii() and port.isdigit()):
         raise Invalid("bad_config", "expected `listen` as HOST:PORT")
-    listen = Listen(host.strip("[]"), int(port), _path(found, "certificate"), _path(found, "key"))
+    listen = Listen(
+        host.strip("[]"),
+        int(port),
+        _path(found, "certificate"),
+        _path(found, "key"),
+        client_authorities=_path(found, "client_authorities"),
+        proxies=_texts(found, "client_cert_proxies"),
+    )
     dsn = _path(found, "database_dsn_file")
     issuer = _text(found, "issuer")
     if not issuer.startswith(("https://", "http://")) or issuer.endswith("/"):
@@ -138,6 +149,13 @@ def _text(found: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise Invalid("bad_config", f"expected `{name}` as text")
     return value
+
+
+def _texts(found: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = found.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise Invalid("bad_config", f"expected `{name}` as a list of texts")
+    return tuple(value)
 
 
 def _flag(found: Mapping[str, object], name: str) -> bool:

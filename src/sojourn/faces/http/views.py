@@ -137,6 +137,7 @@ def client(value: Client) -> Json:
         "audience": value.audience,
         "attestor": value.attestor,
         "rule": dict(value.rule),
+        "certificate": dict(value.certificate),
         "registered_at": show(value.registered_at),
         "removed_at": _show(value.removed_at),
     }
