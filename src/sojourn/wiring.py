@@ -28,6 +28,7 @@ from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.platforms import AskedPlatforms
 from sojourn.adapters.spiffe_bundles import SpiffeBundles
+from sojourn.adapters.socket_vault import SocketVault
 from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.adapters.waking_store import Wake, waking
@@ -307,8 +308,9 @@ async def assemble(serving: Serving) -> Deployment:
         SojournError: a key, the database or the folder is not as it must be.
     """
     deployment = deployment_id(serving.state)
-    keys = FileKeys(serving.state / "keys")
     settings = Settings(serving.issuer, deployment, dpop_nonce=serving.dpop_nonce)
+    vault = None if serving.signer is None else SocketVault(serving.signer, SystemClock().monotonic)
+    keys = FileKeys(serving.state / "keys", vault)
     made = Deployment(
         await open_store(serving),
         settings,

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sojourn.adapters.file_keys import FileKeys
+from sojourn.adapters.file_keys import signing_vault
 from sojourn.adapters.key_pairs import PrivateKey, from_octets
 from sojourn.client.caller import ClientCaller
 from sojourn.client.session import LiveSession
@@ -86,7 +86,7 @@ def _keep_keys(life: Life) -> None:
 
 def _unsealed(state: Path) -> list[tuple[str, PrivateKey]]:
     """The private halves of the keys that sign now or next."""
-    sealer = FileKeys(state / "keys").vault._sealer
+    sealer = signing_vault(state / "keys")._sealer
     with closing(sqlite3.connect(state / "sojourn.sqlite3")) as database:
         rows = database.execute("SELECT name, ciphertext FROM sealed WHERE name LIKE 'key:%'").fetchall()
     assert len(rows) >= 4

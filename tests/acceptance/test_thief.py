@@ -68,9 +68,10 @@ class Town:
     nodes: list[Node] = field(default_factory=list)
     seen: list[Sent] = field(default_factory=list)
     number: int = 0
+    keys: FileKeys | None = None
 
     async def open(self) -> Node:
-        keys = FileKeys(self.folder / "keys")
+        keys = self.keys or FileKeys(self.folder / "keys")
         node = Node(await Deployment(await self.place.open(), Settings(ISSUER), keys).prepare())
         self.nodes.append(node)
         return node

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sojourn.adapters.file_vault import FileVault
 from sojourn.core.errors import Invalid
+from sojourn.ports.keys import KeyVault
 
 SEALING_KEY: Final = "sealing.key"
 SIGNING_KEY: Final = "signing.key"
@@ -54,23 +55,38 @@ class FileSealer:
 class FileKeys:
     """What seals, from one folder: secrets of targets under one key, our signing keys under another."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, vault: KeyVault | None = None) -> None:
         """Open the folder, making it and its keys where they are missing.
+
+        With a `vault` elsewhere no key of our signing keys is read or made here.
 
         Raises:
             Invalid: code `unsafe_file` or `bad_key`.
         """
-        directory = _open_folder(folder)
-        try:
-            sealing = _read_or_make(directory, SEALING_KEY, lambda: secrets.token_bytes(_KEY_BYTES))
-            signing = _read_or_make(directory, SIGNING_KEY, lambda: secrets.token_bytes(_KEY_BYTES))
-        finally:
-            os.close(directory)
-        if len(sealing) != _KEY_BYTES or len(signing) != _KEY_BYTES:
-            raise Invalid("bad_key", f"keys in `{folder}` must be {_KEY_BYTES} bytes long")
+        sealing = _kept_key(folder, SEALING_KEY)
         self.sealer = FileSealer(sealing)
         self.nonce_secret = hmac.digest(sealing, b"dpop nonces", "sha256")  # the same at every node
-        self.vault = FileVault(FileSealer(signing))
+        self.vault: KeyVault = vault or signing_vault(folder)
+
+
+def signing_vault(folder: Path) -> FileVault:
+    """The vault whose key is in `folder`.
+
+    Raises:
+        Invalid: code `unsafe_file` or `bad_key`.
+    """
+    return FileVault(FileSealer(_kept_key(folder, SIGNING_KEY)))
+
+
+def _kept_key(folder: Path, name: str) -> bytes:
+    directory = _open_folder(folder)
+    try:
+        key = _read_or_make(directory, name, lambda: secrets.token_bytes(_KEY_BYTES))
+    finally:
+        os.close(directory)
+    if len(key) != _KEY_BYTES:
+        raise Invalid("bad_key", f"`{name}` in `{folder}` must be {_KEY_BYTES} bytes long")
+    return key
 
 
 def _open_folder(folder: Path) -> int:

@@ -13,6 +13,7 @@ from sojourn.cli.doctor import doctor
 from sojourn.cli.examples import example
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import say
+from sojourn.cli.signer import signer
 from sojourn.cli.version import installed_version
 
 
@@ -26,7 +27,15 @@ def build() -> App:
     for group in (manage.app, targets.app, charters.app, clients.app, keys.app):
         app.command(group)
     app.command(discover)
-    for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):
+    for function in (
+        clients.login,
+        evidence.evidence,
+        evidence.verify,
+        doctor,
+        serve.serve,
+        serve.dev,
+        signer,
+    ):
         app.command(function)
     app.command(run)
     app.command(example)

@@ -8,6 +8,7 @@
     database_dsn_file = "/etc/sojourn/dsn"     # left out: SQLite in `state`
     client_authorities = "/etc/sojourn/clients.pem"  # left out: no client certificates
     client_cert_proxies = ["10.0.0.5"]         # left out: no `Client-Cert` header is believed
+    signer = "/run/sojourn/signer.sock"        # left out: signing keys are opened in this process
     dpop_nonce = true                          # left out: proofs need no nonce
 
 Tables for issuers and trust domains: `federation_file`.
@@ -43,6 +44,7 @@ _KNOWN: Final = _TABLES | {
     "dpop_nonce",
     "client_authorities",
     "client_cert_proxies",
+    "signer",
 }
 _LETTERS: Final = string.ascii_lowercase + string.digits
 _ID_LENGTH: Final = 4
@@ -58,6 +60,7 @@ class Serving:
     dsn: Secret | None = None
     federation: Federation = field(default_factory=Federation)
     dpop_nonce: bool = False
+    signer: Path | None = None  # the socket of the process that holds the signing keys
 
 
 def read_serving(path: Path) -> Serving:
@@ -83,8 +86,9 @@ def read_serving(path: Path) -> Serving:
     if not issuer.startswith(("https://", "http://")) or issuer.endswith("/"):
         raise Invalid("bad_config", "expected `issuer` as an address without a slash at its end")
     secret = None if dsn is None else Secret(_read_secret(dsn))
-    nonce, federation = _flag(found, "dpop_nonce"), read_federation(found)
-    return Serving(issuer, Path(_text(found, "state")), listen, secret, federation, dpop_nonce=nonce)
+    nonce, federation, signer = _flag(found, "dpop_nonce"), read_federation(found), _path(found, "signer")
+    state = Path(_text(found, "state"))
+    return Serving(issuer, state, listen, secret, federation, dpop_nonce=nonce, signer=signer)
 
 
 def dev_serving(state: Path, port: int) -> Serving:
