@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -72,11 +73,15 @@ class Keys:
         return f"{signed}.{b64(self.sign(name, signed.encode()))}"
 
 
+@dataclass(frozen=True)
 class Kind:
     """One kind of token: a good one, and how it is signed."""
 
-    def __init__(self, keys: Keys, name: str, signer: str, header: Claims, claims: Claims) -> None:
-        self.keys, self.name, self.signer, self.header, self.claims = keys, name, signer, header, claims
+    keys: Keys
+    name: str
+    signer: str
+    header: Claims
+    claims: Claims
 
     def good(self) -> str:
         """One that is accepted."""

@@ -36,7 +36,7 @@ def signer(tmp_path: Path) -> Iterator[SignerProcess]:
 async def test_a_server_without_its_signer_grants_nothing_and_ends_everything(
     signer: SignerProcess, tmp_path: Path
 ) -> None:
-    keys = FileKeys(tmp_path / "keys", SocketVault(signer.path, time.monotonic))
+    keys = FileKeys(tmp_path / "keys", SocketVault(signer.path, time.monotonic, within_s=10.0))
     town = Town(Place("sqlite", path=tmp_path / "sojourn.db"), tmp_path, keys=keys)
     node = await town.open()
     deployment = node.deployment

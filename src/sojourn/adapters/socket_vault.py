@@ -25,8 +25,10 @@ REST_S: Final = 0.5
 class SocketVault:
     """Asks the signer that listens at `path`."""
 
-    def __init__(self, path: Path, monotonic: Callable[[], float]) -> None:
-        self._path = path
+    def __init__(
+        self, path: Path, monotonic: Callable[[], float], *, within_s: float = SIGN_WITHIN_S
+    ) -> None:
+        self._path, self._within_s = path, within_s
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
@@ -48,12 +50,12 @@ class SocketVault:
         """Have the signer erase what it holds of the key."""
         self._ask({"do": "forget", **_named(key)})
 
-    def _ask(self, head: Head, octets: bytes = b"", *, within_s: float = SIGN_WITHIN_S) -> tuple[Head, bytes]:
+    def _ask(self, head: Head, octets: bytes = b"", *, within_s: float = 0.0) -> tuple[Head, bytes]:
         with self._lock:
             if self._monotonic() < self._rests_until:
                 raise Unavailable("no_signer", "the signer did not answer a moment ago")
             try:
-                answer, given = self._exchange_afresh(head, octets, within_s)
+                answer, given = self._exchange_afresh(head, octets, max(within_s, self._within_s))
             except (OSError, Invalid) as error:
                 self._hang_up()
                 self._rests_until = self._monotonic() + REST_S
@@ -77,7 +79,7 @@ class SocketVault:
     def _exchange(self, head: Head, octets: bytes, within_s: float) -> tuple[Head, bytes]:
         if self._connection is None:
             self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._connection.settimeout(SIGN_WITHIN_S)
+            self._connection.settimeout(self._within_s)
             self._connection.connect(str(self._path))
         self._connection.settimeout(within_s)
         send(self._connection, head, octets)

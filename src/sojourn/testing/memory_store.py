@@ -21,6 +21,7 @@ from sojourn.core.errors import Conflict, Refused
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.record import Fact, Row, RowKind
+from sojourn.core.replay import ROW_TYPES
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target, TargetState
@@ -28,14 +29,7 @@ from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, O
 
 Watch = Callable[[Change], None]
 
-_KINDS: Final[dict[type, RowKind]] = {
-    Session: RowKind.SESSION,
-    Lease: RowKind.LEASE,
-    Client: RowKind.CLIENT,
-    Charter: RowKind.CHARTER,
-    Target: RowKind.TARGET,
-    SigningKey: RowKind.KEY,
-}
+_KINDS: Final = {row: kind for kind, row in ROW_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +207,7 @@ class MemoryStore:
 
     async def signing_keys(self) -> Sequence[SigningKey]:
         await asyncio.sleep(0)
-        found = cast("list[SigningKey]", self._all(RowKind.KEY))
-        return sorted(found, key=lambda key: (key.made_at, key.id))
+        return sorted(cast("list[SigningKey]", self._all(RowKind.KEY)), key=lambda it: (it.made_at, it.id))
 
     async def targets(self) -> Sequence[Target]:
         await asyncio.sleep(0)
