@@ -10,13 +10,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from starlette.types import ASGIApp
 
+from sojourn.adapters.assertions import Assertions
 from sojourn.adapters.catalog_attestors import Equipment, make_attestors
 from sojourn.adapters.catalog_providers import CatalogProviders
 from sojourn.adapters.file_keys import FileKeys
@@ -27,8 +27,8 @@ from sojourn.adapters.key_ring import KeyRing
 from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.platforms import AskedPlatforms
-from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.socket_vault import SocketVault
+from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.adapters.waking_store import Wake, waking
@@ -36,7 +36,7 @@ from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
 from sojourn.core.client import Role
-from sojourn.core.errors import Unauthenticated, Unavailable
+from sojourn.core.errors import Unavailable
 from sojourn.core.signing_key import Purpose
 from sojourn.dev_workload import DevWorkload
 from sojourn.faces.http.app import build
@@ -48,7 +48,7 @@ from sojourn.faces.http.replay import Replays
 from sojourn.faces.http.serving import check, peers_of
 from sojourn.faces.http.serving import serve as serve_http
 from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving, read_serving, write_private
-from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
+from sojourn.jose import VerifyKey
 from sojourn.jose.certificates import registered
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.clock import Clock
@@ -93,27 +93,6 @@ from sojourn.services.write_evidence import WriteEvidence
 from sojourn.worker import Worker
 
 INVITATION_LIFE: Final = timedelta(minutes=15)
-
-
-@dataclass(frozen=True, slots=True)
-class Assertions:
-    """Takes client assertions apart, for this issuer (`attestors.signed_jwt.Verifier`)."""
-
-    issuer: str
-
-    def peek_client(self, compact: str) -> str:
-        """The client an assertion says it is from, unverified."""
-        return peek_client(compact)
-
-    def verify(
-        self, compact: str, jwk: Mapping[str, str], *, client_id: str, now: datetime
-    ) -> ClientAssertion:
-        """A verified assertion of `client_id`."""
-        if not jwk:
-            raise Unauthenticated("bad_assertion", "the client is registered with a certificate only")
-        return verify_client_assertion(
-            compact, VerifyKey.from_jwk(jwk), self.issuer, client_id=client_id, now=now
-        )
 
 
 _NOBODY: Final = Federation()
