@@ -152,7 +152,7 @@ class LeasesView(Answer):
 
 class FeedEntryView(Answer):
     n: int
-    kind: Literal["session", "client", "owner", "charter", "key"]
+    kind: Literal["session", "client", "owner", "charter", "key", "signer"]
     id: str
     min_gen: int | None
 
