@@ -1,4 +1,4 @@
-"""The loops that keep promises: reap, sweep, kill, announce, hold to rules, seal, preflight, forget.
+"""The loops that keep promises: reap, sweep, kill, announce, rule, seal, preflight, forget, tend keys.
 
 Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
 error: an error is logged and counted, and the loop goes on. This is the only place that
@@ -39,6 +39,9 @@ RULES_EVERY_S: Final = 1.0
 
 FORGET_EVERY_S: Final = 60.0
 PREFLIGHT_LOOK_EVERY_S: Final = 30.0
+TEND_EVERY_S: Final = 0.5
+"""A key that another node has revoked is refused here this late at most: within D."""
+
 _AFTER_ERROR_S: Final = 0.5
 
 Once = Callable[[], Awaitable[int]]
@@ -70,6 +73,7 @@ class Worker:
         announce: AnnounceRevocations,
         seal: Runs | None,
         *,
+        tend: Runs | None = None,
         clock: Clock,
         store: Store,
         wake: Wake,
@@ -84,6 +88,7 @@ class Worker:
         self._announce = announce
         self._seal = seal
         self._preflight = preflight
+        self._tend = tend
         self._clock = clock
         self._store = store
         self._wake = wake
@@ -110,6 +115,8 @@ class Worker:
                 group.create_task(self._for_ever("seal", self._sealing))
             if self._preflight is not None:
                 group.create_task(self._for_ever("preflight", self._preflighting))
+            if self._tend is not None:
+                group.create_task(self._for_ever("keys", self._tending))
 
     async def _for_ever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -162,6 +169,12 @@ class Worker:
             await self._seal.run_once()
             await _wait(self._wake.journal, SEAL_EVERY_S)
             await self._clock.sleep(SEAL_PAUSE_S)
+
+    async def _tending(self) -> None:
+        assert self._tend is not None
+        while True:
+            await self._tend.run_once()
+            await self._clock.sleep(TEND_EVERY_S)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -135,6 +135,8 @@ class World:
             reconcile_sessions=self.waiting,
             write_evidence=s.write_evidence,
             governance=governance_of(self.store),
+            rotate_key=s.rotate_key,
+            revoke_key=s.revoke_key,
         )
         store = self.store.as_port()
         return Desk(
@@ -144,6 +146,7 @@ class World:
             bell=self.bell,
             signer=self.signer,
             notes=Notes(),
+            keys=self.signer,
             attestors={"private_key_jwt": attestor},
             replays=Replays(store),
             feed_places=self.feed_places,

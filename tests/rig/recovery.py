@@ -70,7 +70,7 @@ async def _log(plant: Plant) -> list[str]:
     (seen / str(sealed[0])).write_text(sealed[1])
     wrong = [f"fact {i} at place {n}" for n, i in enumerate(e.index for e in entries) if i != n]
     hashes = [leaf_hash(entry.leaf) for entry in entries]
-    key = Ed25519Verifier.from_vkey(plant.keys.notes.vkey)
+    key = Ed25519Verifier.from_vkey(plant.deployment.ring.notes(plant.place.settings.log_name).vkey)
     for one in seen.iterdir():
         checkpoint = open_checkpoint(one.read_bytes(), [key])
         if checkpoint.size > len(hashes) or checkpoint.root != root(hashes[: checkpoint.size]):
@@ -82,5 +82,5 @@ async def _bundle(plant: Plant, sessions: list[Session]) -> str:
     if not sessions:
         return "no session"
     bundle = await plant.verbs.write_evidence(sessions[-1].id)
-    verdict = verify(bundle.encode(), [plant.keys.notes.vkey])
+    verdict = verify(bundle.encode(), [plant.deployment.ring.notes(plant.place.settings.log_name).vkey])
     return f"{verdict.result} {'ended' if verdict.ended else 'open'} {verdict.failed or ''}".strip()

@@ -29,6 +29,7 @@ from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
 from sojourn.core.review import Review
 from sojourn.core.session import Session
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Chunk, Usage, Use
@@ -202,6 +203,11 @@ class SqlStore:
     async def kills(self, which: KillFilter) -> Sequence[Kill]:
         """Kill orders, in the order of their ids."""
         return await self._rows(Kill, reads.kill_docs(which))
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        """Every signing key there ever was, oldest first."""
+        found = await self._rows(SigningKey, select(schema.signing_key.c.doc))
+        return sorted(found, key=lambda key: (key.made_at, key.id))
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:

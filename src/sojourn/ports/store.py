@@ -23,6 +23,7 @@ from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
 from sojourn.core.review import Review
 from sojourn.core.session import Session, State
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Chunk, Usage, Use
@@ -211,6 +212,10 @@ class Store(Protocol):
 
     async def kills(self, which: KillFilter) -> Sequence[Kill]:
         """Kill orders, in the order of their ids."""
+        ...
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        """Every signing key there ever was, oldest first."""
         ...
 
     # -- working tables ----------------------------------------------------------------

@@ -6,6 +6,7 @@ refused; every answer forbids caching and sniffing. Plain ASGI.
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -13,13 +14,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sojourn.core.errors import Invalid
+from sojourn.core.fingerprint import fingerprint
 from sojourn.faces.http import strict_json
 from sojourn.faces.http.limits import BODY_BYTES, EGRESS_BYTES, HEADER_TEXT, QUERY_BYTES
 from sojourn.faces.http.problems import render
 
+log: Final = logging.getLogger("sojourn.refused")
 _SECRET_NAMES: Final = frozenset(
     {"access_token", "token", "dpop", "authorization", "client_assertion", "assertion"}
 )
+_NOT_RECOGNISED: Final = (400, 401, 403)
 _FORM_PATHS: Final = frozenset({"/oauth2/token"})
 FORWARDED: Final = "/egress/"
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -45,7 +49,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        send = _with_security_headers(send)
+        send = _recording(scope, _with_security_headers(send))
         try:
             forwarded = scope["path"].startswith(FORWARDED)  # what it holds is for another API to judge
             _check_head(scope, forwarded=forwarded)
@@ -64,6 +68,23 @@ def _with_security_headers(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in SECURITY:
                 headers[name] = value
+        await send(message)
+
+    return outward
+
+
+def _recording(scope: Scope, send: Send) -> Send:
+    """Write down who was not recognised: by fingerprint only, so that the log is worth nothing to a thief."""
+
+    async def outward(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] in _NOT_RECOGNISED:
+            shown = {
+                name.decode("latin-1"): fingerprint(value)
+                for name, value in scope["headers"]
+                if name in (b"authorization", b"dpop")
+            }
+            if shown:
+                log.info("%s %s refused: %s", scope["method"], scope["path"][:200], shown)
         await send(message)
 
     return outward

@@ -27,8 +27,6 @@ async def beat(request: Request, session_id: str, body: BeatBody = BeatBody()) -
     """Say that the workload lives; get fresh tokens."""
     desk = desk_of(request)
     viewed = await session_holder(request, session_id)
-    if body.renew or body.evidence is not None:
-        await desk.replays.spend(viewed.once)
     try:
         evidence = None if body.evidence is None else evidence_of(body.evidence)
         beaten = await desk.verbs.beat(

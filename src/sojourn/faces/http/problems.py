@@ -15,6 +15,7 @@ from starlette.responses import Response
 from sojourn.core.errors import (
     Conflict,
     Invalid,
+    NonceWanted,
     NotFound,
     Refused,
     SojournError,
@@ -57,6 +58,7 @@ _OAUTH_CODES: Final[Mapping[str, str]] = {
     "wrong_key": "invalid_dpop_proof",
     "missing_proof": "invalid_dpop_proof",
     "replayed_proof": "invalid_dpop_proof",
+    "use_dpop_nonce": "use_dpop_nonce",
     "unsupported_grant_type": "unsupported_grant_type",
 }
 
@@ -83,14 +85,22 @@ def problem(error: SojournError, extension: Mapping[str, object] | None = None) 
         "code": error.code,
         **(extension or {}),
     }
-    headers = dict(_HEADERS_OF_STATUS.get(status, {}))
+    headers = {**_HEADERS_OF_STATUS.get(status, {}), **_nonce(error)}
     return Response(msgspec.json.encode(members), status, headers, MEDIA_TYPE)
+
+
+def _nonce(error: SojournError) -> Mapping[str, str]:
+    """How a nonce is given (RFC 9449, sections 8 and 9)."""
+    if not isinstance(error, NonceWanted):
+        return {}
+    return {"DPoP-Nonce": error.nonce, "WWW-Authenticate": 'DPoP error="use_dpop_nonce", algs="ES256"'}
 
 
 def oauth_error(error: SojournError) -> Response:
     """`error` as OAuth says it."""
     status, code = _oauth_form(error)
     headers = dict(_HEADERS_OF_STATUS.get(status, {})) if status != 401 else {"WWW-Authenticate": "DPoP"}
+    headers |= _nonce(error)
     body = msgspec.json.encode({"error": code, "error_description": _plain(error.message)})
     return Response(body, status, headers, "application/json")
 
