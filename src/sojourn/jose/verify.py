@@ -139,7 +139,8 @@ def verify_client_assertion(
     if not isinstance(jti, str) or not 0 < len(jti) <= proof.MOST_JTI:
         raise Unauthenticated("bad_assertion", "claim `jti` is missing, empty or too long")
     issued_at, expires_at = _whole(claims, "iat"), _whole(claims, "exp")
-    _check_life(issued_at, expires_at, to_micros(now) / 1_000_000)
+    begins = max(issued_at, _whole(claims, "nbf")) if "nbf" in claims else issued_at
+    _check_life(begins, expires_at, to_micros(now) / 1_000_000)
     return ClientAssertion(client_id, jti, issued_at, expires_at)
 
 
@@ -150,8 +151,8 @@ def _whole(claims: Mapping[str, object], name: str) -> int:
     return value
 
 
-def _check_life(issued_at: int, expires_at: int, now: float) -> None:
-    if issued_at > now + proof.NEWEST.total_seconds():
-        raise Unauthenticated("bad_assertion", "claim `iat` lies in the future")
+def _check_life(begins: int, expires_at: int, now: float) -> None:
+    if begins > now + proof.NEWEST.total_seconds():
+        raise Unauthenticated("bad_assertion", "claim `iat` or `nbf` lies in the future")
     if not now < expires_at <= now + LONGEST_ASSERTION.total_seconds():
         raise Unauthenticated("bad_assertion", "claim `exp` must lie ahead, by at most 120 s")
