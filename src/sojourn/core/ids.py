@@ -29,8 +29,9 @@ OWNER: Final = "own"
 CHARTER: Final = "cha"
 ERRAND: Final = "err"
 
-_BODY: Final = re.compile(r"[0-9a-v]{26}", re.ASCII)
+_LENGTH: Final = 26
 _LEFT_OVER: Final = 2  # bits: 26 characters hold 130, a UUID 128
+_BODY: Final = re.compile(rf"[0-9a-v]{{{_LENGTH}}}", re.ASCII)
 
 
 def from_uuid(prefix: str, value: UUID) -> str:

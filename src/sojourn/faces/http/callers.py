@@ -23,6 +23,7 @@ from sojourn.core.ids import SESSION, ClientId, SessionId, to_uuid
 from sojourn.core.session import Session
 from sojourn.core.window import EPOCH
 from sojourn.faces.http.desk import Desk, desk_of
+from sojourn.faces.http.limits import ENDING
 from sojourn.faces.http.replay import mark_of
 from sojourn.jose import VerifyKey, verify_client_token, verify_proof
 
@@ -86,11 +87,24 @@ async def client_of(request: Request) -> tuple[Client, Once]:
     now = desk.clock.now()
     _check_token(claims, desk.settings.issuer, now)
     held = holder(request, token=compact, key=_member(claims, "cnf", "jkt"))
+    _pace(request, held)
     desk.replays.note(held.once, now)
     client = await desk.store.client(ClientId(str(claims["sub"])))
     if client is None or client.removed_at is not None or client.thumbprint != held.thumbprint:
         raise Unauthenticated("client_removed", "the token's client is not registered")
     return client, held.once
+
+
+def _pace(request: Request, held: Holder) -> None:
+    """Tell the holder of a key that calls too often to wait, unless it takes access away.
+
+    Raises:
+        Unavailable: code `too_many_calls`.
+    """
+    route = getattr(request.scope.get("route"), "path", "")
+    if not route.endswith(ENDING):
+        desk = desk_of(request)
+        desk.pace.take(held.thumbprint, desk.clock.monotonic())
 
 
 def _token(request: Request) -> str:
@@ -153,6 +167,7 @@ async def session_holder(request: Request, session_id: str) -> Viewed:
     if "authorization" in request.headers:
         raise Unauthenticated("bad_proof", "this route takes the session's own proof and no token")
     held = holder(request)
+    _pace(request, held)
     desk.replays.note(held.once, now)
     session = await find(desk, session_id)
     if not hmac.compare_digest(session.key, held.thumbprint):

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from sojourn.config import Settings
 from sojourn.faces.http import doors
-from sojourn.faces.http.limits import Places
+from sojourn.faces.http.limits import Pace, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
 from sojourn.ports.attestor import Attestor
@@ -63,6 +63,7 @@ class Desk:
     replays: Replays
     feed_places: Places
     watch_places: Places
+    pace: Pace
     meters: Meters
     verbs: Verbs
 

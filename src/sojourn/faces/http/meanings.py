@@ -105,6 +105,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "too_large": (413, "The body, query or a header is larger than we read."),
     "too_long": (422, "The duration is beyond what the charter allows."),
     "too_many_proofs": (503, "More proofs arrived than can be remembered; come back in a second."),
+    "too_many_calls": (429, "This caller calls too often; what takes access away is never refused so."),
     "too_many_waiters": (503, "All places to wait are taken; come back in a second."),
     "too_short": (502, "The target makes no credential for so short a time."),
     "unknown_action": (422, "The session holds no such action."),
