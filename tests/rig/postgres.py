@@ -85,8 +85,8 @@ class PostgresServer:
         self._end(signal.SIGQUIT)
 
     def remove(self) -> None:
-        """Stop, and delete everything."""
-        self.stop()
+        """Delete everything; nothing is written down first that nobody will read."""
+        self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def sql(self, statement: str, database: str = "postgres") -> str:
