@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from sojourn.core.change import Errand
 from sojourn.core.errors import Unavailable
 from sojourn.core.session import State
 from sojourn.services.announce_revocations import AnnounceRevocations
@@ -59,7 +60,8 @@ class Loops:
 
     def worker(self) -> Worker:
         for loop in (self.reap, self.sweep, self.announce, self.seal):
-            loop.clock = self.world.clock.monotonic
+            if isinstance(loop, Loop):
+                loop.clock = self.world.clock.monotonic
         return Worker(
             cast(ReapLeases, self.reap),
             cast(SweepDeadlines, self.sweep),
@@ -136,7 +138,22 @@ def test_a_store_that_is_away_does_not_end_the_forgetting() -> None:
 
         worker = await during(loops, 3 * FORGET_EVERY_S)
 
-        assert calls == 2 and worker.errors == {"forget": 1}
+        assert calls == 2 and not worker.errors and worker.away == {"forget": 1}
+
+    play(story)
+
+
+def test_a_store_that_does_not_answer_a_claim_is_no_defect() -> None:
+    async def story(loops: Loops) -> None:
+        async def claim(*_args: object, **_named: object) -> list[Errand]:
+            raise Unavailable("store_unavailable", "no answer")
+
+        loops.world.store.claim = claim  # type: ignore[method-assign]
+        loops.reap = cast(Loop, loops.process.reap)  # the real one, whose task group wraps what it raises
+
+        worker = await during(loops, 3.0)
+
+        assert worker.away["reap"] > 1 and not worker.errors
 
     play(story)
 
