@@ -41,7 +41,7 @@ def machine() -> Figure:
     return {
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "commit": _commit(),
-        "machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}",
+        "machine": f"{os.cpu_count()} cores, {_cpu()}, {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "niceness": os.nice(0),
         "load": f"{one:.1f} over 1 minute, {five:.1f} over 5; our own processes are part of it",
@@ -77,7 +77,7 @@ def _commit() -> str:
     return git("rev-parse", "--short=12", "HEAD") + (" and changes" if changed else "")
 
 
-def _processor() -> str:
+def _cpu() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -6,7 +6,6 @@ refused; every answer forbids caching and sniffing. Plain ASGI.
 
 from __future__ import annotations
 
-import time
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -47,13 +46,11 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        noted, began, answered = request_log.begin(), time.monotonic(), _Answered(send)
-        answered.request_id = noted.id
+        answered = _Answered(send, request_log.begin().id)
         try:
             await self._answer(scope, receive, answered)
         finally:
-            took_s = time.monotonic() - began
-            request_log.finish(noted, scope, answered.status, took_s, self._sampler)
+            request_log.finish(scope, answered.status, self._sampler)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -71,16 +68,16 @@ class Envelope:
 class _Answered:
     """Puts on every answer what every answer carries, and remembers its status."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
-        self.request_id = ""
+        self._request_id = request_id
         self.status = 500  # unless something is answered, it was a defect
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self.request_id
+            headers["X-Request-Id"] = self._request_id
             for name, value in SECURITY:
                 headers[name] = value
         await self._send(message)

@@ -28,6 +28,7 @@ class Noted:
     """What is known of the request in hand."""
 
     id: str
+    began: float
     code: str | None = None
 
 
@@ -36,7 +37,7 @@ _current: ContextVar[Noted | None] = ContextVar("request", default=None)
 
 def begin() -> Noted:
     """Number a request; the caller's own number for it is not believed."""
-    noted = Noted(secrets.token_hex(8))
+    noted = Noted(secrets.token_hex(8), time.monotonic())
     _current.set(noted)
     return noted
 
@@ -70,10 +71,11 @@ class Sampler:
         return unsaid
 
 
-def finish(noted: Noted, scope: Mapping[str, object], status: int, took_s: float, sampler: Sampler) -> None:
-    """Say what became of a request: our own failures always, refusals sampled, the rest at debug."""
+def finish(scope: Mapping[str, object], status: int, sampler: Sampler) -> None:
+    """Say what became of the request in hand: our failures always, refusals sampled, else at debug."""
+    noted = _current.get()
     level = logging.ERROR if status >= 500 else logging.INFO if status >= 400 else logging.DEBUG
-    if not log.isEnabledFor(level):
+    if noted is None or not log.isEnabledFor(level):
         return
     unsaid = sampler.take() if level == logging.INFO else 0
     if unsaid is None:
@@ -83,7 +85,7 @@ def finish(noted: Noted, scope: Mapping[str, object], status: int, took_s: float
         "route": getattr(scope.get("route"), "path", None),
         "status": status,
         "code": noted.code,
-        "ms": round(took_s * 1000, 1),
+        "ms": round((time.monotonic() - noted.began) * 1000, 1),
         "unsaid": unsaid or None,
     }
     log.log(level, "answered", extra={name: value for name, value in told.items() if value is not None})
