@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Refused
-from sojourn.core.session import State
+from sojourn.core.session import Session, State
 from sojourn.core.window import parse, show
 from sojourn.faces.http import views
 from sojourn.faces.http.callers import Changer, SessionHolder, Stopper, Viewed, session_holder
-from sojourn.faces.http.desk import desk_of
+from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.doors import Token
 from sojourn.faces.http.opening import evidence_of
 from sojourn.faces.http.problems import problem
@@ -67,10 +67,15 @@ async def narrow(request: Request, viewed: Changer, body: NarrowBody) -> Respons
     desk = desk_of(request)
     closes = None if body.closes is None else parse(body.closes)
     session = await desk.verbs.narrow(viewed.session.id, tuple(body.drop), tuple(body.drop_actions), closes)
-    fresh: Sequence[Token] = ()
-    if viewed.client is None and session.state is State.ACTIVE:
-        fresh = (await desk.verbs.beat(session.id, session.key, renew=False)).tokens  # it knows who gets any
+    fresh = await _tokens_after(desk, session) if viewed.client is None else ()
     return views.reply({"session": views.session(session), "tokens": views.tokens(fresh)})
+
+
+async def _tokens_after(desk: Desk, session: Session) -> Sequence[Token]:
+    """What a beat would bring now; a session whose beats bring evidence waits for the next one."""
+    if session.state is not State.ACTIVE or session.beat.evidence == "fresh":
+        return ()
+    return (await desk.verbs.beat(session.id, session.key, renew=False)).tokens
 
 
 async def kill(request: Request, viewed: Stopper, body: StopBody | None = None) -> Response:
