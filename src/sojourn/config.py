@@ -29,6 +29,7 @@ class Settings:
     preflight_every: timedelta = timedelta(hours=6)  # a target that went bad is found without a session
     preflight_unfit_every: timedelta = timedelta(minutes=10)  # one that failed may open sessions again soon
     dpop_nonce: bool = False  # whether proofs must carry a nonce of ours (RFC 9449, section 8)
+    calls_per_second: int = 500  # of one caller: a client or a session; what ends access is not counted
     remember_calls: timedelta = timedelta(hours=24)  # idempotency keys
 
     @property

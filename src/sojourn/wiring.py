@@ -41,10 +41,11 @@ from sojourn.core.client import Role
 from sojourn.core.errors import Unavailable
 from sojourn.core.signing_key import Purpose
 from sojourn.dev_workload import DevWorkload
+from sojourn.faces.http import request_log
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
 from sojourn.faces.http.governance import Governance
-from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Places
+from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Pace, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
@@ -249,6 +250,7 @@ class Deployment:
             replays=Replays(self.store),
             feed_places=places,
             watch_places=Places(WATCHERS),
+            pace=Pace(self.settings.calls_per_second),
             meters=Meters(places),
             verbs=self.verbs,
             peers=self._peers,
@@ -458,5 +460,6 @@ def dev(state: Path, *, port: int) -> int:
 def _run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]] | None = None) -> None:
     import uvloop
 
+    request_log.configure(sys.stderr)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(serving, prepare))

@@ -91,8 +91,17 @@ class SqlStore:
         return found[0] if found else None
 
     async def head(self) -> Head:
-        """The row that orders everything."""
-        return await self._read(reads.head)
+        """The row that orders everything.
+
+        INVARIANT: a node of an earlier epoch is told so here, too. It knows nothing of what waits
+        since a restore, and would otherwise sign tokens of the new epoch without having to commit.
+        """
+        head = await self._read(reads.head)
+        if head.epoch != self._epoch:
+            raise Unavailable(
+                "fenced", f"epoch {self._epoch} is over; another node or a restore has begun a later one"
+            )
+        return head
 
     # -- state -------------------------------------------------------------------------
     async def session(self, session: SessionId) -> Session | None:

@@ -176,8 +176,8 @@ def _whole(claims: Mapping[str, object], name: str) -> int:
     return value
 
 
-def _check_life(issued_at: int, expires_at: int, now: float) -> None:
-    if issued_at > now + proof.NEWEST.total_seconds():
-        raise Unauthenticated("bad_assertion", "claim `iat` lies in the future")
+def _check_life(begins: int, expires_at: int, now: float) -> None:
+    if begins > now + proof.NEWEST.total_seconds():
+        raise Unauthenticated("bad_assertion", "claim `iat` or `nbf` lies in the future")
     if not now < expires_at <= now + LONGEST_ASSERTION.total_seconds():
         raise Unauthenticated("bad_assertion", "claim `exp` must lie ahead, by at most 120 s")

@@ -127,7 +127,13 @@ class Store(Protocol):
         """
         ...
 
-    async def head(self) -> Head: ...
+    async def head(self) -> Head:
+        """The row that orders everything.
+
+        Raises:
+            Unavailable: code `fenced`; the epoch is another one than when this store was opened.
+        """
+        ...
 
     # -- state -------------------------------------------------------------------------
     async def session(self, session: SessionId) -> Session | None: ...

@@ -26,6 +26,7 @@ from sojourn.core.nonce import nonces_at
 from sojourn.core.session import Session
 from sojourn.core.window import EPOCH
 from sojourn.faces.http.desk import Desk, desk_of
+from sojourn.faces.http.limits import ENDING
 from sojourn.faces.http.peer import presented
 from sojourn.faces.http.replay import mark_of
 from sojourn.faces.http.rights import require_right
@@ -108,6 +109,7 @@ async def client_of(request: Request) -> tuple[Client, Once]:
     binding = from_cnf(claims.get("cnf")) or ""
     _check_scheme(request, binding)
     held = holder(request, token=compact, key=binding)
+    _pace(request, held)
     await desk.replays.spend(held.once)
     client = await desk.store.client(ClientId(str(claims["sub"])))
     if client is None or client.removed_at is not None or not speaks_for(held, client, desk):
@@ -128,6 +130,18 @@ def _check_scheme(request: Request, binding: str) -> None:
     scheme = request.headers["authorization"].partition(" ")[0].lower()
     if scheme != ("bearer" if is_certificate(binding) else "dpop"):
         raise Unauthenticated("missing_token", "the token is bound, and was sent by another scheme")
+
+
+def _pace(request: Request, held: Holder) -> None:
+    """Tell the holder of a key that calls too often to wait, unless it takes access away.
+
+    Raises:
+        Unavailable: code `too_many_calls`.
+    """
+    route = getattr(request.scope.get("route"), "path", "")
+    if not route.endswith(ENDING):
+        desk = desk_of(request)
+        desk.pace.take(held.thumbprint, desk.clock.monotonic())
 
 
 def _token(request: Request) -> str:
@@ -187,6 +201,7 @@ async def session_holder(request: Request, session_id: str) -> Viewed:
     if "authorization" in request.headers:
         raise Unauthenticated("bad_proof", "this route takes the session's own proof and no token")
     held = holder(request)
+    _pace(request, held)
     await desk.replays.spend(held.once)
     session = await find(desk, session_id)
     if not hmac.compare_digest(session.key, held.thumbprint):

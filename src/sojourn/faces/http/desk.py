@@ -10,7 +10,7 @@ from fastapi import Request
 from sojourn.config import Settings
 from sojourn.faces.http import doors
 from sojourn.faces.http.governance import Governance
-from sojourn.faces.http.limits import Places
+from sojourn.faces.http.limits import Pace, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
@@ -73,6 +73,7 @@ class Desk:
     replays: Replays
     feed_places: Places
     watch_places: Places
+    pace: Pace
     meters: Meters
     verbs: Verbs
     peers: PeerTrust = field(default_factory=PeerTrust)

@@ -81,10 +81,15 @@ async def enter_phase(request: Request, viewed: Changer, body: EnterBody) -> Res
 
 async def _shrunk(desk: Desk, viewed: Viewed, session: Session) -> Response:
     """The session, and for the holder of its key the tokens of its new generation."""
-    fresh: Sequence[Token] = ()
-    if viewed.client is None and session.state is State.ACTIVE:
-        fresh = (await desk.verbs.beat(session.id, session.key, renew=False)).tokens  # it knows who gets any
+    fresh = await _tokens_after(desk, session) if viewed.client is None else ()
     return views.reply({"session": views.session(session), "tokens": views.tokens(fresh)})
+
+
+async def _tokens_after(desk: Desk, session: Session) -> Sequence[Token]:
+    """What a beat would bring now; a session whose beats bring evidence waits for the next one."""
+    if session.state is not State.ACTIVE or session.beat.evidence == "fresh":
+        return ()
+    return (await desk.verbs.beat(session.id, session.key, renew=False)).tokens
 
 
 async def kill(request: Request, viewed: Stopper, body: StopBody | None = None) -> Response:

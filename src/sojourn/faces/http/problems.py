@@ -24,6 +24,7 @@ from sojourn.core.errors import (
     Unavailable,
 )
 from sojourn.faces.http.meanings import MEANINGS
+from sojourn.faces.http.request_log import note_code
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -44,11 +45,13 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "too_large": 413,
     "unsupported_media_type": 415,
     "method_not_allowed": 405,
+    "too_many_calls": 429,
     "internal_error": 500,
 }
 
 _HEADERS_OF_STATUS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'DPoP algs="ES256"'},
+    429: {"Retry-After": "1"},
     503: {"Retry-After": "1"},
 }
 
@@ -76,6 +79,7 @@ def title_of(code: str) -> str:
 
 def problem(error: SojournError, extension: Mapping[str, object] | None = None) -> Response:
     """`error` as a problem document (RFC 9457, section 3)."""
+    note_code(error.code)
     status = status_of(error)
     members: dict[str, object] = {
         "type": f"urn:sojourn:problem:{error.code}",
@@ -98,6 +102,7 @@ def _nonce(error: SojournError) -> Mapping[str, str]:
 
 def oauth_error(error: SojournError) -> Response:
     """`error` as OAuth says it."""
+    note_code(error.code)
     status, code = _oauth_form(error)
     headers = dict(_HEADERS_OF_STATUS.get(status, {})) if status != 401 else {"WWW-Authenticate": "DPoP"}
     headers |= _nonce(error)

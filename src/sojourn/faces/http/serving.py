@@ -138,7 +138,8 @@ def _configuration(app: ASGIApp, listen: Listen) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         backlog=_BACKLOG,
-        access_log=False,
+        access_log=False,  # `request_log` says what may be said
+        log_config=None,
         log_level="warning",
         server_header=False,
         proxy_headers=False,  # nobody in front of us is believed about who is calling
