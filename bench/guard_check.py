@@ -1,30 +1,36 @@
 """How long one check of a guard takes: the first of a token, a later one, and its parts.
 
-Run: python bench/guard_check.py [rounds]. Prints one JSON line; times in microseconds.
+Run `python bench/guard_check.py [--rounds N]`; it writes `bench/results/guard_check.json` and
+`guard_check.md`. Warm without a proof is the look-up alone: it is what a proof costs more than.
 """
 
 from __future__ import annotations
 
-import json
-import platform
-import statistics
+import argparse
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from sojourn.core.proof import ath_of
-from sojourn.core.revocation import Entry, Kind, Mark, Page, RevocationView
-from sojourn.core.token import AccessClaims, to_json
-from sojourn.guard.clock import BootClock
-from sojourn.guard.verifier import Call, Rules, Verifier
-from sojourn.jose import Es256Key, sign_proof
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench.harness import Figure, publish, said, spread  # noqa: E402
+
+from sojourn.core.proof import ath_of  # noqa: E402
+from sojourn.core.revocation import Entry, Kind, Mark, Page, RevocationView  # noqa: E402
+from sojourn.core.token import AccessClaims, to_json  # noqa: E402
+from sojourn.guard.clock import BootClock  # noqa: E402
+from sojourn.guard.verifier import Call, Rules, Verifier  # noqa: E402
+from sojourn.jose import Es256Key, sign_proof  # noqa: E402
 
 ISSUER, AUDIENCE, URL = "https://sojourn.example", "https://shop.example", "https://shop.example/stock"
 ENTRIES = 10_000  # a guard in a busy hour
 
 
-def main(rounds: int) -> None:
+def measure(rounds: int) -> list[Figure]:
+    """Every figure, in microseconds."""
     clock, issuer, work = BootClock(), Es256Key.generate(), Es256Key.generate()
     view = RevocationView()
     verifier = Verifier(Rules(ISSUER, AUDIENCE, deaf_after=timedelta(hours=1)), view, clock)
@@ -45,13 +51,13 @@ def main(rounds: int) -> None:
         verifier.check_standing(found.claims)
         verifier._check_scope(calls[0], found.claims)
 
-    figures = {
-        "cold_with_proof": _time(lambda number: verifier.check(calls[number]), rounds),
-        "warm_with_proof": _time(lambda number: verifier.check(again[number]), rounds),
-        "warm_without_proof": _time(warm, rounds * 10),
-        "standing_alone": _time(lambda _: verifier.check_standing(known.claims), rounds * 10),
+    checks = {
+        "the first of a token, with its proof": (lambda number: verifier.check(calls[number]), rounds),
+        "a later one, with its proof": (lambda number: verifier.check(again[number]), rounds),
+        "a later one, without the proof": (warm, rounds * 10),
+        "standing alone": (lambda _: verifier.check_standing(known.claims), rounds * 10),
     }
-    print(json.dumps({"python": platform.python_version(), "machine": platform.machine(), "us": figures}))
+    return [said({"what": what, **_time(work, times)}) for what, (work, times) in checks.items()]
 
 
 def _token(issuer: Es256Key, work: Es256Key, number: int) -> str:
@@ -70,17 +76,18 @@ def _call(work: Es256Key, token: str, jti: str) -> Call:
     return Call("GET", URL, [f"DPoP {token}"], [proof], frozenset({"stock.read"}))
 
 
-def _time(work: Callable[[int], object], rounds: int) -> dict[str, float]:
+def _time(work: Callable[[int], object], rounds: int) -> Figure:
     taken = []
     for number in range(rounds):
-        began = time.perf_counter_ns()
+        began = time.perf_counter()
         work(number)
-        taken.append((time.perf_counter_ns() - began) / 1000)
-    return {
-        "p50": round(statistics.median(taken), 2),
-        "p99": round(statistics.quantiles(taken, n=100)[98], 2),
-    }
+        taken.append(time.perf_counter() - began)
+    return spread(taken, "us")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=2000)
+    figures = measure(parser.parse_args().rounds)
+    told = f"In process, one thread; {ENTRIES} entries in the feed."
+    publish("guard_check", "One check of a guard", figures, told=told)

@@ -11,34 +11,40 @@ import platform
 import resource
 import statistics
 import subprocess
+import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "bench" / "results"
 Figure = dict[str, str | int | float]
+_SCALE: Final = {"ms": 1e3, "us": 1e6}
 
 
-def publish(name: str, command: str, figures: Sequence[Figure]) -> None:
-    """Write `bench/results/NAME.json` and `NAME.md`."""
+def publish(name: str, title: str, figures: Sequence[Figure], *, told: str = "") -> None:
+    """Write `bench/results/NAME.json` and `NAME.md`; `told` says under what circumstances."""
     where = machine()
+    command = " ".join(("python", f"bench/{name}.py", *sys.argv[1:]))
     RESULTS.mkdir(exist_ok=True)
     result = {"command": command, "machine": where, "figures": list(figures)}
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    facts = ", ".join(f"{key} {value}" for key, value in where.items())
-    page = f"# {name}\n\n`{command}`\n\n{facts}\n\n{_tables(figures)}"
-    (RESULTS / f"{name}.md").write_text(page)
+    facts = "".join(f"- {key}: {value}\n" for key, value in {"command": f"`{command}`", **where}.items())
+    parts = (f"# {title}\n", *([f"{told}\n"] if told else []), _tables(figures), facts)
+    (RESULTS / f"{name}.md").write_text("\n".join(parts))
 
 
 def machine() -> Figure:
-    """On what, and at which commit, the figures were taken; the load tells how much else ran."""
+    """On what, when, and at which commit the figures were taken; the load tells how much else ran."""
+    one, five, _ = os.getloadavg()
     return {
+        "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "commit": _commit(),
-        "cores": os.cpu_count() or 0,
-        "load": round(os.getloadavg()[0], 2),
+        "machine": f"{os.cpu_count()} cores, {_cpu()}, {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
+        "niceness": os.nice(0),
+        "load": f"{one:.1f} over 1 minute, {five:.1f} over 5; our own processes are part of it",
     }
 
 
@@ -49,12 +55,11 @@ def said(figure: Figure) -> Figure:
 
 
 def spread(seconds: Sequence[float], unit: str = "ms") -> Figure:
-    """Median and 99th percentile."""
-    scale = {"ms": 1e3, "us": 1e6}[unit]
-    return {
-        f"p50_{unit}": round(statistics.median(seconds) * scale, 2),
-        f"p99_{unit}": round(statistics.quantiles(seconds, n=100)[98] * scale, 2),
-    }
+    """How many there were, and how they lie: median, 90th and 99th percentile, and the largest."""
+    scale = _SCALE[unit]
+    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+    told = {f"p{percent}_{unit}": round(cuts[percent - 1] * scale, 2) for percent in (50, 90, 99)}
+    return {"times": len(seconds), **told, f"max_{unit}": round(max(seconds) * scale, 2)}
 
 
 def resident_mb() -> float:
@@ -69,7 +74,16 @@ def _commit() -> str:
         return done.stdout.strip()
 
     changed = git("status", "--porcelain", "--untracked-files=no", "--", "src")
-    return git("rev-parse", "HEAD") + (" and changes" if changed else "")
+    return git("rev-parse", "--short=12", "HEAD") + (" and changes" if changed else "")
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown processor"
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "unknown processor")
 
 
 def _tables(figures: Sequence[Figure]) -> str:

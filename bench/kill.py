@@ -1,8 +1,9 @@
 """From the end of a session to the destruction of its database credential, through the whole stack.
 
-Run `python bench/kill.py [--kills N]`; it writes `bench/results/kill.md`. The control plane is
-a process, the target a real PostgreSQL. Times run from `refused_at`, taken just before the
-commit of the end, to `destroyed_at`, written once the target was seen not to hold it any more.
+Run `python bench/kill.py [--kills N]`; it writes `bench/results/kill.json` and `kill.md`. The
+control plane is a process, the target a real PostgreSQL. Times run from `refused_at`, taken
+just before the commit of the end, to `destroyed_at`, written once the target was seen not to
+hold it any more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the servers of the tests serve here too
 
-from bench._figures import HEAD, publish, row  # noqa: E402
+from bench.harness import Figure, publish, said, spread  # noqa: E402
 from tests.rig.postgres import PostgresServer  # noqa: E402
 from tests.rig.system import DATABASE_GRANT, Plan, System, running, running_postgres  # noqa: E402
 
@@ -83,18 +84,22 @@ def kill_many(system: System, times: Times, numbers: Sequence[int]) -> None:
 
 def main(kills: int) -> None:
     """Measure on both stores and publish."""
-    rows = [HEAD]
+    figures: list[Figure] = []
     with running_postgres() as postgres:
         stores: tuple[Store, ...] = ("sqlite", "postgresql")
         for store in stores:
             for how, times in zip(
                 ("one by one", f"{AT_ONCE} at once"), measure(postgres, store, kills), strict=True
             ):
-                rows.append(row(f"{store}, {how}: end to destroyed", times.destroyed))
-                rows.append(row(f"{store}, {how}: kill asked to kill answered", times.answered))
-                rows.append(row(f"{store}, {how}: open, with its credential", times.opened))
+                spans = {
+                    "end to destroyed": times.destroyed,
+                    "kill asked to kill answered": times.answered,
+                    "open, with its credential": times.opened,
+                }
+                for what, seconds in spans.items():
+                    figures.append(said({"what": what, "store": store, "how": how, **spread(seconds)}))
     told = "One database credential a session; target and store on one PostgreSQL with `fsync` on."
-    publish("kill", "Kill to destroyed", f"{told}\n\n" + "\n".join(rows))
+    publish("kill", "Kill to destroyed", figures, told=told)
 
 
 if __name__ == "__main__":

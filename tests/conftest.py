@@ -40,11 +40,13 @@ TIMED = (
     "tests/acceptance/test_guarded_api.py",
     "tests/acceptance/test_guards_under_fire.py",
     "tests/acceptance/test_kill_by_selector.py",
-    "tests/cli/test_run.py",
-    "tests/faces/test_hostile_input.py",
+    "tests/cli/test_run.py::test_a_server_that_falls_silent_ends_the_command_in_time",
+    "tests/cli/test_run.py::test_the_first_request_leaves_within_300_ms",
+    "tests/cli/test_run.py::test_the_version_is_told_within_150_ms",
+    "tests/faces/test_hostile_input.py::test_a_hostile_body_is_a_problem_soon",
     "tests/guard/test_feed_and_streams.py",
     "tests/providers/postgresql/test_conformance.py",
-    "tests/providers/postgresql/test_preflight.py",
+    "tests/providers/postgresql/test_preflight.py::test_five_preflights_take_less_than_a_second_each",
 )
 """Where time is asserted: these run one at a time, after the rest, on a machine left to them."""
 

@@ -28,7 +28,14 @@ class Settings:
     feed_period: timedelta = timedelta(seconds=1)  # D: how long a feed question waits for news
     preflight_every: timedelta = timedelta(hours=6)  # a target that went bad is found without a session
     preflight_unfit_every: timedelta = timedelta(minutes=10)  # one that failed may open sessions again soon
+    dpop_nonce: bool = False  # whether proofs must carry a nonce of ours (RFC 9449, section 8)
+    calls_per_second: int = 500  # of one caller: a client or a session; what ends access is not counted
     remember_calls: timedelta = timedelta(hours=24)  # idempotency keys
+
+    @property
+    def log_name(self) -> str:
+        """Whose signature checkpoints and bundles carry."""
+        return f"sojourn.{self.deployment}/log"
 
     @property
     def handle_prefix(self) -> str:

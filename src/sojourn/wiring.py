@@ -10,23 +10,25 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from starlette.types import ASGIApp
 
+from sojourn.adapters.assertions import Assertions
 from sojourn.adapters.catalog_attestors import Equipment, make_attestors
 from sojourn.adapters.catalog_providers import CatalogProviders
 from sojourn.adapters.file_keys import FileKeys
 from sojourn.adapters.foreign_tokens import PublishedTokens
 from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.issuer_keys import IssuerKeys
+from sojourn.adapters.key_ring import KeyRing
 from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.platforms import AskedPlatforms
+from sojourn.adapters.socket_vault import SocketVault
 from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
@@ -37,17 +39,21 @@ from sojourn.config import Settings
 from sojourn.core.change import Change, Once
 from sojourn.core.client import Role
 from sojourn.core.errors import Unavailable
+from sojourn.core.signing_key import Purpose
 from sojourn.dev_workload import DevWorkload
+from sojourn.faces.http import request_log
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
 from sojourn.faces.http.governance import Governance
-from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Places
+from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Pace, Places
 from sojourn.faces.http.meters import Meters
+from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
-from sojourn.faces.http.serving import check
+from sojourn.faces.http.serving import check, peers_of
 from sojourn.faces.http.serving import serve as serve_http
 from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving, read_serving, write_private
-from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
+from sojourn.jose import VerifyKey
+from sojourn.jose.certificates import registered
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.clock import Clock
 from sojourn.ports.issuers import Federation
@@ -55,6 +61,7 @@ from sojourn.ports.store import Store
 from sojourn.ports.trigger import PushTrigger, WatchTrigger
 from sojourn.ruling import Ruling
 from sojourn.services._kept import KeptSecrets
+from sojourn.services._keys import Keys
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_approved import ActivateApproved
 from sojourn.services.activate_session import ActivateSession
@@ -90,35 +97,19 @@ from sojourn.services.remove_client import RemoveClient
 from sojourn.services.remove_target import RemoveTarget
 from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
+from sojourn.services.revoke_key import RevokeKey
+from sojourn.services.rotate_key import RotateKey
 from sojourn.services.route_signals import RouteSignals
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.tend_keys import TendKeys
 from sojourn.services.watch_triggers import WatchTriggers
 from sojourn.services.weigh_usage import WeighUsage
 from sojourn.services.write_evidence import WriteEvidence
 from sojourn.worker import Worker
 
 INVITATION_LIFE: Final = timedelta(minutes=15)
-
-
-@dataclass(frozen=True, slots=True)
-class Assertions:
-    """Takes client assertions apart, for this issuer (`attestors.signed_jwt.Verifier`)."""
-
-    issuer: str
-
-    def peek_client(self, compact: str) -> str:
-        """The client an assertion says it is from, unverified."""
-        return peek_client(compact)
-
-    def verify(
-        self, compact: str, jwk: Mapping[str, str], *, client_id: str, now: datetime
-    ) -> ClientAssertion:
-        """A verified assertion of `client_id`."""
-        return verify_client_assertion(
-            compact, VerifyKey.from_jwk(jwk), self.issuer, client_id=client_id, now=now
-        )
 
 
 _NOBODY: Final = Federation()
@@ -135,6 +126,7 @@ class Deployment:
         calendars: Path,
         *,
         federation: Federation = _NOBODY,
+        peers: PeerTrust | None = None,
     ) -> None:
         self.settings = settings
         self.clock, self.entropy, self.bell = SystemClock(), SystemEntropy(), LocalBell()
@@ -142,7 +134,13 @@ class Deployment:
         self._opened = store
         self.failed = store.failed if isinstance(store, SqlStore) else asyncio.Event()
         self.store = waking(store, self._wake)
-        self._keys = keys
+        self._sealer = keys.sealer
+        self._peers = peers or PeerTrust()
+        self._nonce_secret = keys.nonce_secret if settings.dpop_nonce else None
+        self.ring = KeyRing(self.store, keys.vault, self.clock)
+        self._tokens, self._notes = self.ring.signer(Purpose.TOKENS), self.ring.notes(settings.log_name)
+        self._keys = Keys(self.store, self.clock, keys.vault, self.ring)
+        self._tend = TendKeys(self._keys, self.ring, self.clock)
         self._providers = CatalogProviders(self.store, keys.sealer, self.clock, sealed_name=sealed_name)
         self._kept = KeptSecrets(self.store, keys.sealer)
         self._beats = BeatBook(self.store)
@@ -174,6 +172,15 @@ class Deployment:
         self._worker = self._make_worker()
         self._running: asyncio.Task[None] | None = None
 
+    async def prepare(self) -> Deployment:
+        """See to it that there are keys to sign with.
+
+        Raises:
+            Unavailable: code `no_signer`; one is missing and cannot be made.
+        """
+        await self._tend.run_once()
+        return self
+
     def start(self) -> None:
         """Start the loops that keep promises."""
         self._running = asyncio.create_task(self._worker.run())
@@ -198,9 +205,14 @@ class Deployment:
         await self.store.commit(Change(once=(mark,)))
         return f"{self.settings.issuer}/login#{secret}"
 
+    async def certificates(self) -> list[bytes]:
+        """The certificates that clients are registered with."""
+        rules = [one.certificate for one in await self.store.clients() if one.removed_at is None]
+        return [known.der for rule in rules if (known := registered(rule)) is not None]
+
     async def enrol_dev(self, state: Path) -> Path:
         """Where the profile of the workload `dev` is, enrolled if it was not."""
-        workload = DevWorkload(self.store, self.verbs, self.settings.issuer, self._keys.notes.vkey)
+        workload = DevWorkload(self.store, self.verbs, self.settings.issuer, self._notes.vkey)
         return await workload.enrol(profile_path("workload", os.environ), state / "workload.json")
 
     def _make_worker(self) -> Worker:
@@ -210,7 +222,8 @@ class Deployment:
             ReapLeases(store, clock, self._providers, settings, holder=holder, kept=self._kept),
             SweepDeadlines(store, clock, self._end, self._suspend, started_at=clock.now(), beats=self._beats),
             AnnounceRevocations(store, self.bell),
-            SealJournal(store, clock, self._keys.notes, self._keys.notes.name),
+            SealJournal(store, clock, self._notes, self._notes.name),
+            tend=self._tend,
             clock=clock,
             store=store,
             wake=self._wake,
@@ -230,20 +243,24 @@ class Deployment:
             clock=self.clock,
             store=self.store,
             bell=self.bell,
-            signer=self._keys.tokens,
-            notes=self._keys.notes,
+            signer=self._tokens,
+            notes=self._notes,
+            keys=self.ring,
             attestors=self._attestors,
             replays=Replays(self.store),
             feed_places=places,
             watch_places=Places(WATCHERS),
+            pace=Pace(self.settings.calls_per_second),
             meters=Meters(places),
             verbs=self.verbs,
+            peers=self._peers,
+            nonce_secret=self._nonce_secret,
         )
 
     def _mint(self) -> MintTokens:
         life, usable = self.settings.token_life, self._rules.book.usable
         return MintTokens(
-            self._keys.tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
+            self._tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
         )
 
     def _resume(self, mint: MintTokens) -> ResumeSession:
@@ -263,7 +280,7 @@ class Deployment:
 
     def _verbs(self) -> Verbs:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
-        providers, end, sealer = self._providers, self._end, self._keys.sealer
+        providers, end, sealer = self._providers, self._end, self._sealer
         mint = self._mint()
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         activate = self._activating(mint)
@@ -297,7 +314,9 @@ class Deployment:
             remove_target=RemoveTarget(store, clock),
             reconcile_target=ReconcileTarget(store, providers, settings),
             reconcile_sessions=ReconcileSessions(store),
-            write_evidence=WriteEvidence(store, clock, self._keys.notes),
+            write_evidence=WriteEvidence(store, clock, self._notes),
+            rotate_key=RotateKey(self._keys, clock),
+            revoke_key=RevokeKey(self._keys, clock),
             governance=self._governance(activate),
         )
 
@@ -335,7 +354,7 @@ class Deployment:
             ),
             usage=WeighUsage(store, clock, entropy, self._end),
             signals=self._signals,
-            triggers=AddTrigger(store, clock, entropy, sealer=self._keys.sealer, kinds=tuple(TRIGGERS)),
+            triggers=AddTrigger(store, clock, entropy, sealer=self._sealer, kinds=tuple(TRIGGERS)),
         )
 
 
@@ -359,10 +378,18 @@ async def assemble(serving: Serving) -> Deployment:
         SojournError: a key, the database or the folder is not as it must be.
     """
     deployment = deployment_id(serving.state)
-    keys = FileKeys(serving.state / "keys", f"sojourn.{deployment}/log")
-    settings = Settings(serving.issuer, deployment)
-    calendars = serving.state / "calendars"
-    return Deployment(await open_store(serving), settings, keys, calendars, federation=serving.federation)
+    settings = Settings(serving.issuer, deployment, dpop_nonce=serving.dpop_nonce)
+    vault = None if serving.signer is None else SocketVault(serving.signer, SystemClock().monotonic)
+    keys = FileKeys(serving.state / "keys", vault)
+    made = Deployment(
+        await open_store(serving),
+        settings,
+        keys,
+        serving.state / "calendars",
+        federation=serving.federation,
+        peers=peers_of(serving.listen),
+    )
+    return await made.prepare()
 
 
 async def open_store(serving: Serving) -> Store:
@@ -387,7 +414,13 @@ async def run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]]
             await prepare(deployment)
         _offer(serving, await deployment.invite())
         failed = deployment.failed
-        await serve_http(deployment.app, serving.listen, started=asyncio.Event(), stop=failed)
+        await serve_http(
+            deployment.app,
+            serving.listen,
+            started=asyncio.Event(),
+            stop=failed,
+            certificates=deployment.certificates,
+        )
         if failed.is_set():
             raise Unavailable("store_unavailable", "the disk failed; mend it, then start again")
     finally:
@@ -431,5 +464,6 @@ def dev(state: Path, *, port: int) -> int:
 def _run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]] | None = None) -> None:
     import uvloop
 
+    request_log.configure(sys.stderr)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(serving, prepare))

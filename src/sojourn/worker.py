@@ -1,7 +1,8 @@
-"""The loops that keep promises: reap, sweep, kill, announce, hold to rules, seal, preflight, forget.
+"""The loops that keep promises: reap, sweep, kill, announce, rule, seal, preflight, forget, tend keys.
 
 Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
-error: an error is logged and counted, and the loop goes on. This is the only place that
+error: an error is logged and counted, and the loop goes on. That the store is away is told
+apart from a defect. This is the only place that
 catches everything.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from sojourn.adapters.waking_store import Wake
+from sojourn.core.errors import Unavailable
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Store
 from sojourn.services.announce_revocations import AnnounceRevocations
@@ -39,6 +41,9 @@ RULES_EVERY_S: Final = 1.0
 
 FORGET_EVERY_S: Final = 60.0
 PREFLIGHT_LOOK_EVERY_S: Final = 30.0
+TEND_EVERY_S: Final = 0.5
+"""A key that another node has revoked is refused here this late at most: within D."""
+
 _AFTER_ERROR_S: Final = 0.5
 
 Once = Callable[[], Awaitable[int]]
@@ -70,6 +75,7 @@ class Worker:
         announce: AnnounceRevocations,
         seal: Runs | None,
         *,
+        tend: Runs | None = None,
         clock: Clock,
         store: Store,
         wake: Wake,
@@ -84,6 +90,7 @@ class Worker:
         self._announce = announce
         self._seal = seal
         self._preflight = preflight
+        self._tend = tend
         self._clock = clock
         self._store = store
         self._wake = wake
@@ -91,7 +98,8 @@ class Worker:
         self._kills = kills
         self._watch = watch
         self._rules = rules
-        self.errors: Counter[str] = Counter()  # by loop, for metrics
+        self.errors: Counter[str] = Counter()  # by loop: defects
+        self.away: Counter[str] = Counter()  # by loop: the store could not answer
 
     async def run(self) -> None:
         """Run every loop; returns only by cancellation."""
@@ -110,14 +118,22 @@ class Worker:
                 group.create_task(self._for_ever("seal", self._sealing))
             if self._preflight is not None:
                 group.create_task(self._for_ever("preflight", self._preflighting))
+            if self._tend is not None:
+                group.create_task(self._for_ever("keys", self._tending))
 
     async def _for_ever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await loop()
-            except Exception:  # the one place: a loop that died would break every promise silently
-                self.errors[name] += 1
-                log.exception("the %s loop failed and goes on", name)
+            except Exception as error:  # the one place: a loop that died would break every promise silently
+                if _is_away(error):
+                    self.away[name] += 1
+                    log.warning("the %s loop waits for the database", name)
+                else:
+                    self.errors[name] += 1
+                    log.exception("the %s loop failed and goes on", name)
+                if _is_being_stopped():
+                    raise asyncio.CancelledError from error
                 await self._clock.sleep(_AFTER_ERROR_S)
 
     async def _sweeping(self) -> None:
@@ -162,6 +178,25 @@ class Worker:
             await self._seal.run_once()
             await _wait(self._wake.journal, SEAL_EVERY_S)
             await self._clock.sleep(SEAL_PAUSE_S)
+
+    async def _tending(self) -> None:
+        assert self._tend is not None
+        while True:
+            await self._tend.run_once()
+            await self._clock.sleep(TEND_EVERY_S)
+
+
+def _is_being_stopped() -> bool:
+    """Whether we were cancelled while an error was on its way: a task group then raises only the error."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether all that is wrong is that the store cannot answer now."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_away(one) for one in error.exceptions)
+    return isinstance(error, Unavailable)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

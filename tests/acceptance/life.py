@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sojourn.adapters.file_keys import signing_vault
+from sojourn.adapters.key_pairs import PrivateKey, from_octets
 from sojourn.client.caller import ClientCaller
 from sojourn.client.session import LiveSession
 from sojourn.client.signing import Es256Key, decode
@@ -69,14 +73,30 @@ def live(system: System) -> Life:
 
 def _keep_keys(life: Life) -> None:
     keys, canaries = life.system.place / "state" / "keys", life.canaries
-    token = load_pem_private_key((keys / "token.pem").read_bytes(), None)
-    assert isinstance(token, EllipticCurvePrivateKey)
-    canaries.add("token key", token.private_numbers().private_value.to_bytes(32, "big"))
-    canaries.add("checkpoint key", (keys / "checkpoint.key").read_bytes())
+    for kid, private in _unsealed(life.system.place / "state"):
+        scalar = isinstance(private, EllipticCurvePrivateKey) and private.private_numbers().private_value
+        raw = scalar.to_bytes(32, "big") if scalar else private_bytes(private)
+        canaries.add(f"signing key {kid}", raw)
     canaries.add("sealing key", (keys / "sealing.key").read_bytes())
+    canaries.add("key of our keys", (keys / "signing.key").read_bytes())
     canaries.add("operator's key", private_half(life.system.operator._profile.key))
     canaries.add("workload's key", private_half(life.system.workload.key))
     canaries.add("superuser's password", life.system.postgres.password)
+
+
+def _unsealed(state: Path) -> list[tuple[str, PrivateKey]]:
+    """The private halves of the keys that sign now or next."""
+    sealer = signing_vault(state / "keys")._sealer
+    with closing(sqlite3.connect(state / "sojourn.sqlite3")) as database:
+        rows = database.execute("SELECT name, ciphertext FROM sealed WHERE name LIKE 'key:%'").fetchall()
+    assert len(rows) >= 4
+    return [(name, from_octets(sealer.unseal(name, sealed))) for name, sealed in rows]
+
+
+def private_bytes(private: PrivateKey) -> bytes:
+    """What an Ed25519 key is made of."""
+    assert isinstance(private, Ed25519PrivateKey)
+    return private.private_bytes_raw()
 
 
 def private_half(key: Es256Key) -> bytes:

@@ -13,7 +13,7 @@ import tokenize
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.architecture.tree import Finding, Source, calls, functions, imported
+from tests.architecture.tree import Finding, Source, calls, functions, imported, nodes
 
 MOST_LINES: Final = 400
 MOST_LINES_OF_A_FUNCTION: Final = 50
@@ -102,7 +102,7 @@ def names_say_something(file: Source) -> Iterator[Finding]:
     stem = file.path.rpartition("/")[2].removesuffix(".py")
     if _is_empty_name(stem) and not file.is_test:
         yield Finding(file.path, 1, f"`{stem}` says nothing: take a word from the glossary")
-    for node in ast.walk(file.tree):
+    for node in nodes(file.tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _is_empty_name(
             node.name
         ):
@@ -140,7 +140,7 @@ def tests_do_not_sleep(file: Source) -> Iterator[Finding]:
     """A test waits for something, in a loop with a deadline; it never sleeps and hopes."""
     if not file.is_test or file.path.startswith("tests/sim/"):
         return  # in the simulation, sleeping moves virtual time
-    loops = [node for node in ast.walk(file.tree) if isinstance(node, ast.While | ast.For | ast.AsyncFor)]
+    loops = [node for node in nodes(file.tree) if isinstance(node, ast.While | ast.For | ast.AsyncFor)]
     polled = {id(node) for loop in loops for node in ast.walk(loop)}
     for call, name in calls(file.tree):
         blocking = name == "time.sleep" and id(call) not in polled
@@ -156,7 +156,7 @@ def excepts_are_narrow(file: Source) -> Iterator[Finding]:
     """No `except Exception`, unless all it does is clean up and raise again."""
     if file.path in _BROAD_EXCEPT_ALLOWED:
         return
-    for node in ast.walk(file.tree):
+    for node in nodes(file.tree):
         if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _raises_again(node):
             yield Finding(file.path, node.lineno, "a broad `except`: name what can happen")
 
@@ -193,7 +193,7 @@ def missing_things_are_told(file: Source) -> Iterator[Finding]:
     """A test is skipped through `tests.rig.unavailable` only, which lists it at the end."""
     if not file.path.startswith("tests/") or file.path == "tests/rig/unavailable.py":
         return
-    for node in ast.walk(file.tree):
+    for node in nodes(file.tree):
         if isinstance(node, ast.Attribute):
             name = ast.unparse(node)
             if name in _SKIPS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import statistics
 import time
@@ -241,18 +242,25 @@ def test_an_open_whose_answer_was_lost_is_ended_and_asked_again(
     assert [s["state"] for s in plane.sessions.values()] == ["ended", "ended"]
 
 
-def test_the_first_request_leaves_within_300_ms_when_the_machine_is_not_busy(
-    sojourn: Sojourn, plane: ControlPlane
-) -> None:
+def test_the_first_request_leaves_within_300_ms(sojourn: Sojourn, plane: ControlPlane) -> None:
     took: list[float] = []
-    while len(took) < 5 or (min(took) >= 0.3 and len(took) < 12):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(9):
         plane.seen.clear()
         begun = time.monotonic()
         sojourn("run", "--quiet", "--task", "forbidden:1", "--", "true")
         took.append(plane.seen[0][2] - begun)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
 
-    print(f"first request after {[round(t * 1000) for t in took]} ms")
-    assert min(took) < 0.3
+    used = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / len(took)
+    print(f"first request after {[round(t * 1000) for t in took]} ms; {used * 1000:.0f} ms of processor each")
+    assert used < 0.3, "what it costs, whoever else is using the machine"
+    assert statistics.median(took) < 0.3 or _is_busy(), f"{sorted(took)}"
+
+
+def _is_busy() -> bool:
+    """Whether others want this machine, too: then what a clock on the wall says is theirs as well."""
+    return os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
 
 
 def test_run_loads_nothing_slow(sojourn: Sojourn) -> None:

@@ -22,7 +22,8 @@ from sojourn.core.change import (
     pin,
 )
 from sojourn.core.ending import Cause, Reason
-from sojourn.core.errors import Conflict, Refused
+from sojourn.core.errors import Conflict, Invalid, Refused
+from sojourn.core.ids import SessionId
 from sojourn.core.record import RowKind
 from sojourn.core.session import Session, State
 from sojourn.core.window import Window
@@ -374,3 +375,12 @@ async def test_a_narrowed_window_moves_the_deadline(store: Store) -> None:
     late = await store.overdue(START + timedelta(minutes=1), beats_until=START, limit=5)
 
     assert [found.session for found in late] == [held.id]
+
+
+async def test_what_is_no_id_is_refused_and_is_no_failure_of_the_store(place: Place) -> None:
+    store = await place.open()
+    for odd in ("", "ses_x", "cli_" + "0" * 26, a_session(1).id.upper()):
+        with pytest.raises(Invalid) as refusal:
+            await store.session(SessionId(odd))
+        assert refusal.value.code == "bad_id"
+    await store.close()

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection
 
-from sojourn.adapters import sql_epoch
+from sojourn.adapters import sql_epoch, sql_reads
 from sojourn.adapters.commit_group import CommitGroup
 from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.sql_database import Broken, Database
@@ -192,9 +192,11 @@ async def test_a_new_epoch_fences_the_nodes_of_the_old_one(store: SqlStore) -> N
         await store.commit(an_open(2))
     with pytest.raises(Unavailable):
         await store.seal(1, {}, "note")
+    with pytest.raises(Unavailable) as asked:
+        await store.head()  # a beat asks for it, and would sign a token of the new epoch
 
-    assert refusal.value.code == "fenced"
-    assert await store.head() == Head(2, 2, 0)
+    assert (refusal.value.code, asked.value.code) == ("fenced", "fenced")
+    assert await store._database.read(sql_reads.head) == Head(2, 2, 0)
 
 
 async def test_a_database_behind_its_high_water_begins_a_new_epoch(

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, select, update
 
-from sojourn.adapters.file_keys import FileKeys
 from sojourn.adapters.opened_store import open_sqlite
 from sojourn.adapters.replay_check import differences
 from sojourn.adapters.sql_schema import fact
@@ -19,6 +18,8 @@ from sojourn.adapters.system_clock import SystemClock
 from sojourn.core.change import Change
 from sojourn.core.errors import SojournError, Unavailable
 from sojourn.core.session import request
+from sojourn.ledger.note import sign_note
+from sojourn.ledger.note_keys import Ed25519Signer
 from sojourn.services.seal_journal import SealJournal
 from tests.rig.store import a_session
 
@@ -27,12 +28,24 @@ pytestmark = pytest.mark.anyio
 SEALED = 300  # more than one tile
 
 
+class OneKey:
+    """A log's key that is never rotated."""
+
+    def __init__(self, name: str) -> None:
+        self._key = Ed25519Signer(name, random.randbytes(32))
+        self.name, self.vkey = name, self._key.vkey
+        self.vkeys = (self.vkey,)
+
+    def sign_note(self, text: str) -> str:
+        return sign_note(text, [self._key]).decode()
+
+
 class Log:
     """A store with sealed facts, and what is done to its file behind its back."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "log.sqlite3"
-        self._keys = FileKeys(folder / "keys", "test/log")
+        self._notes = OneKey("test/log")
 
     async def grow(self, first: int, count: int, *, seal: bool = True) -> int:
         """Open, add facts, seal, close; how many were sealed."""
@@ -40,8 +53,7 @@ class Log:
         try:
             changes = [Change(steps=(request(a_session(n)),)) for n in range(first, first + count)]
             await asyncio.gather(*map(store.commit, changes))
-            notes = self._keys.notes
-            sealer = SealJournal(store, SystemClock(), notes, notes.name)
+            sealer = SealJournal(store, SystemClock(), self._notes, self._notes.name)
             return await sealer.run_once() if seal else 0
         finally:
             await store.close()

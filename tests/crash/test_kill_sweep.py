@@ -77,7 +77,9 @@ def test_nothing_survives_a_kill_at_five_places_on_each_store(dig: Dig, phase: s
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])
 def test_nothing_survives_a_kill_at_any_effect(dig: Dig, store: str, phase: str) -> None:
     grave = dig(store)
-    least = len(counted(grave, phase)) - SPARE
+    least = (
+        min(len(counted(grave, phase)) for _ in range(3)) * 3 // 4
+    )  # lives differ when the machine is busy
     began, number, survived = time.monotonic(), 0, 0
 
     while survived < 2:  # two lives that ended before they could be killed: the phase is through

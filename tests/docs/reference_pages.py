@@ -36,6 +36,10 @@ _SERVING: Final[Mapping[str, str]] = {
     "key": "a PEM file with its key",
     "issuers": "tables of [issuers](../guides/federate-a-workload.md): private addresses, CA, where to ask",
     "trust_domains": "tables of [SPIFFE trust domains](attestors/spiffe.md): endpoint, profile, bundle",
+    "client_authorities": "a PEM file of authorities; with it, callers may show a certificate (RFC 8705)",
+    "client_cert_proxies": "addresses of proxies whose `Client-Cert` header (RFC 9440) is believed",
+    "signer": "the socket of `sojourn signer`; without it, signing keys are opened in the server's process",
+    "dpop_nonce": "whether proofs must carry a nonce of the server (RFC 9449, section 8); our clients do",
     "database_dsn_file": "a file with the DSN of PostgreSQL as store; without it, SQLite in `state`",
 }
 _WHY: Final[Mapping[str, str]] = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
 
+from sojourn.core.binding import to_cnf
 from sojourn.core.change import Change, Once
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client, Role
@@ -22,6 +23,7 @@ from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
 from sojourn.core.secret import Secret
 from sojourn.core.session import LEAVING, Session, State
+from sojourn.core.signing_key import Purpose, SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.core.window import to_micros
@@ -56,6 +58,7 @@ class MemoryStore(NoOrders):
     charter_rows: dict[str, Charter] = field(default_factory=dict)
     target_rows: dict[str, Target] = field(default_factory=dict)
     policy_rows: list[PolicySet] = field(default_factory=list)
+    key_rows: list[SigningKey] = field(default_factory=list)
     once: set[tuple[str, str]] = field(default_factory=set)
     pages: list[FeedPage] = field(default_factory=list)
     sealed_at: tuple[int, str] | None = None
@@ -126,6 +129,9 @@ class MemoryStore(NoOrders):
 
     async def targets(self) -> Sequence[Target]:
         return list(self.target_rows.values())
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        return self.key_rows
 
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
         if self.pages:
@@ -275,10 +281,18 @@ class Script:
         )
 
     async def register_client(
-        self, *, name: str, role: Role, owner: str, jwk: Mapping[str, str], audience: str | None
+        self,
+        *,
+        name: str,
+        role: Role,
+        owner: str,
+        jwk: Mapping[str, str],
+        audience: str | None,
+        certificate: Mapping[str, str] | None = None,
     ) -> Client:
         self._called("register")
-        client = a_client(name, role, VerifyKey.from_jwk(jwk), audience)
+        client = a_client(name, role, VerifyKey.from_jwk(jwk or self.signer.key.jwk), audience)
+        client = replace(client, certificate=certificate or {})
         self.store.people[client.id] = client
         return client
 
@@ -343,6 +357,16 @@ class Script:
     async def remove_target(self, name: str) -> Target:
         return self._target(name)
 
+    async def rotate_key(self, purpose: Purpose) -> SigningKey:
+        self._called("rotate")
+        return self.signer.row(purpose)
+
+    async def revoke_key(self, kid: str, *, by: str) -> SigningKey:
+        self._called("revoke")
+        if kid != self.signer.kid:
+            raise NotFound("unknown_key", "there is no such key")
+        return self.signer.row(Purpose.TOKENS)
+
     async def write_evidence(self, session: SessionId) -> str:
         return "sojourn bundle v1\n"
 
@@ -350,7 +374,7 @@ class Script:
         expires = self.clock.now() + timedelta(seconds=300)
         return (Token("https://api.example", "header.payload.signature", expires, "orders:read"),)
 
-    def client_token(self, client: Client) -> Token:
+    def client_token(self, client: Client, *, key: str | None = None) -> Token:
         now = self.clock.now()
         expires, seconds = now + timedelta(seconds=300), to_micros(now) // 1_000_000
         claims = {
@@ -360,6 +384,6 @@ class Script:
             "exp": seconds + 300,
             "iat": seconds,
             "jti": str(uuid.uuid4()),
-            "cnf": {"jkt": client.thumbprint},
+            "cnf": to_cnf(key or client.thumbprint),
         }
         return Token(ISSUER, self.signer.sign({"typ": "at+jwt"}, claims), expires, "operate")

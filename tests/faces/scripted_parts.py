@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from sojourn.core.signing_key import KeyId, KeyState, Purpose, SigningKey
 from sojourn.jose import Es256Key
 from sojourn.ports.provider import Found, Presence
 from tests.faces.samples import START, Reconciliation, Removed
@@ -55,10 +56,22 @@ class Signer:
     def public_keys(self) -> Sequence[Mapping[str, str]]:
         return [{**self.key.jwk, "kid": self.kid, "alg": "ES256", "use": "sig"}]
 
+    def row(self, purpose: Purpose) -> SigningKey:
+        return SigningKey(KeyId(self.kid), 1, purpose, KeyState.ACTIVE, "ES256", self.key.jwk, START, START)
+
+    async def reload(self) -> None: ...
+
+    def signer(self, purpose: Purpose) -> Signer:
+        return self
+
+    def published(self) -> Sequence[Mapping[str, str]]:
+        return self.public_keys()
+
 
 class Notes:
     name = "sojourn.example/log"
     vkey = "sojourn.example/log+00000000+AAAA"
+    vkeys = (vkey,)
 
     def sign_note(self, text: str) -> str:
         return text

@@ -15,7 +15,7 @@ from sojourn.core.ids import SessionId
 from sojourn.core.proof import ath_of
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
-from sojourn.faces.http.limits import Places
+from sojourn.faces.http.limits import Pace, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
 from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
@@ -89,6 +89,7 @@ class World:
     store: MemoryStore = field(default_factory=MemoryStore)
     signer: Signer = field(default_factory=Signer)
     bell: QuietBell = field(default_factory=QuietBell)
+    pace: Pace = field(default_factory=lambda: Pace(500))
     waiting: Waiting = field(default_factory=Waiting)
     feed_places: Places = field(default_factory=lambda: Places(2))
 
@@ -135,6 +136,8 @@ class World:
             reconcile_sessions=self.waiting,
             write_evidence=s.write_evidence,
             governance=governance_of(self.store),
+            rotate_key=s.rotate_key,
+            revoke_key=s.revoke_key,
         )
         store = self.store.as_port()
         return Desk(
@@ -144,10 +147,12 @@ class World:
             bell=self.bell,
             signer=self.signer,
             notes=Notes(),
+            keys=self.signer,
             attestors={"private_key_jwt": attestor},
             replays=Replays(store),
             feed_places=self.feed_places,
             watch_places=Places(2),
+            pace=self.pace,
             meters=Meters(self.feed_places),
             verbs=verbs,
         )

@@ -21,7 +21,17 @@ from sojourn.guard.asgi import Guard
 from sojourn.guard.streams import CLOSE_CODE
 from sojourn.guard.wsgi import WsgiGuard
 from sojourn.jose import Es256Key
-from tests.guard.world import BASE, Plane, Workload, free_port, running_plane, served, until
+from tests.guard.world import (
+    BASE,
+    Plane,
+    Workload,
+    claims_for,
+    free_port,
+    running_plane,
+    served,
+    sign_token,
+    until,
+)
 from tests.rig.poll import pace
 
 L = 5.0
@@ -136,6 +146,21 @@ def test_a_new_token_key_is_learned_when_it_is_first_seen(site: Site) -> None:
     assert site.code(site.plane.token(site.work)) == "ok"
     site.plane.key = Es256Key.generate()
     assert site.code(site.plane.token(site.work)) == "bad_token"  # keys are fetched once in 10 s
+
+
+def test_a_stolen_token_key_is_worth_nothing_within_d_of_its_revocation(site: Site) -> None:
+    stolen, token = site.plane.key, site.plane.token(site.work)
+    assert site.code(token) == "ok"
+    site.plane.key = Es256Key.generate()
+
+    site.plane.end(stolen.thumbprint, kind="signer")
+    refused = {"key_revoked", "bad_token"}  # the latter once the new keys are known
+    took = until(lambda: site.code(token) in refused, 1.0)
+
+    forged = sign_token(stolen, claims_for(site.work, site.plane.issuer, sid="ses_9", mark=2**40))
+    assert site.code(forged) in refused
+    until(lambda: site.code(site.plane.token(site.work)) == "ok", 1.0)  # the new key was learned at once
+    print(f"refused after {took * 1000:.0f} ms")
 
 
 @pytest.mark.parametrize("fault", ["silent", "garbage"])

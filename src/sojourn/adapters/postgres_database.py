@@ -93,12 +93,14 @@ class PostgresDatabase:
         """
         if self._place is None:
             return
+        # Without a transaction: the server would end one that sat idle while this machine was busy.
+        connection.autocommit = True
         cursor = connection.cursor()
         question, expected = self._place
         cursor.execute(question)
         found = cursor.fetchone()[0]
         cursor.close()
-        connection.rollback()
+        connection.autocommit = False
         if found != expected:
             raise Unavailable("fenced", f"the database is served from `{found}` now, not `{expected}`")
 

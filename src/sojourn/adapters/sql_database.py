@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, SQLAlchemyError, StatementError
 
-from sojourn.core.errors import Unavailable
+from sojourn.core.errors import SojournError, Unavailable
 
 T = TypeVar("T")
 
@@ -88,6 +88,10 @@ def own_errors() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _own(error) from error
+    except StatementError as error:
+        if isinstance(error.orig, SojournError):  # a value that is none, such as an id of another kind
+            raise error.orig from error
+        raise _unavailable(error) from error
     except (SQLAlchemyError, OSError) as error:
         raise _unavailable(error) from error
 

@@ -32,13 +32,11 @@ LOCK_ORDER: Final = (
     RowKind.CLIENT,
     RowKind.CHARTER,
     RowKind.TARGET,
-    RowKind.CLIENT,
-    RowKind.CHARTER,
-    RowKind.TARGET,
     RowKind.POLICY,
     RowKind.REVIEW,
     RowKind.SESSION,
     RowKind.LEASE,
+    RowKind.KEY,
 )
 
 

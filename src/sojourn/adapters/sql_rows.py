@@ -19,6 +19,7 @@ from sojourn.core.policy import PolicySet
 from sojourn.core.record import Row, RowKind
 from sojourn.core.review import Review
 from sojourn.core.session import Session
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
 
@@ -38,6 +39,7 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.TRIGGER: ("version", "removed_at", "doc"),
     RowKind.POLICY: ("version", "doc"),
     RowKind.REVIEW: ("version", "done_at", "doc"),
+    RowKind.KEY: ("version", "state", "doc"),
 }
 
 
@@ -86,6 +88,9 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
         case RowKind.REVIEW:
             review = cast("Review", row)
             return {"session": review.session, "done_at": review.done_at}
+        case RowKind.KEY:
+            key = cast("SigningKey", row)
+            return {"purpose": key.purpose.value, "state": key.state.value}
         case _:
             assert_never(kind)
 

@@ -251,6 +251,25 @@ Index(
     postgresql_where=text("removed_at IS NULL"),
 )
 
+signing_key: Final = Table(
+    "signing_key",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("doc", Text, nullable=False),
+)
+# Of each purpose one key signs and one is next: two nodes that rotate at once cannot both land.
+Index(
+    "uq_signing_key_in_use",
+    signing_key.c.purpose,
+    signing_key.c.state,
+    unique=True,
+    sqlite_where=text("state IN ('next', 'active')"),
+    postgresql_where=text("state IN ('next', 'active')"),
+)
+
 # What may follow what, filled from the core's tables; triggers refuse every other move.
 session_next: Final = Table(
     "session_next",
@@ -380,4 +399,5 @@ STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.KILL: kill,
     RowKind.APPROVAL: approval,
     RowKind.TRIGGER: trigger,
+    RowKind.KEY: signing_key,
 }

@@ -29,6 +29,7 @@ from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
 from sojourn.core.review import Review
 from sojourn.core.session import Session
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Chunk, Usage, Use
@@ -90,8 +91,17 @@ class SqlStore:
         return found[0] if found else None
 
     async def head(self) -> Head:
-        """The row that orders everything."""
-        return await self._read(reads.head)
+        """The row that orders everything.
+
+        INVARIANT: a node of an earlier epoch is told so here, too. It knows nothing of what waits
+        since a restore, and would otherwise sign tokens of the new epoch without having to commit.
+        """
+        head = await self._read(reads.head)
+        if head.epoch != self._epoch:
+            raise Unavailable(
+                "fenced", f"epoch {self._epoch} is over; another node or a restore has begun a later one"
+            )
+        return head
 
     # -- state -------------------------------------------------------------------------
     async def session(self, session: SessionId) -> Session | None:
@@ -202,6 +212,11 @@ class SqlStore:
     async def kills(self, which: KillFilter) -> Sequence[Kill]:
         """Kill orders, in the order of their ids."""
         return await self._rows(Kill, reads.kill_docs(which))
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        """Every signing key there ever was, oldest first."""
+        found = await self._rows(SigningKey, select(schema.signing_key.c.doc))
+        return sorted(found, key=lambda key: (key.made_at, key.id))
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:

@@ -8,9 +8,10 @@ from typing import Final, Protocol
 
 from sojourn.core.change import Once
 from sojourn.core.client import Client
-from sojourn.core.errors import Unauthenticated
-from sojourn.core.ids import ClientId
+from sojourn.core.errors import Invalid, Unauthenticated
+from sojourn.core.ids import CLIENT, ClientId, to_uuid
 from sojourn.core.window import from_micros
+from sojourn.jose import Es256Key
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.store import Store
 
@@ -60,6 +61,7 @@ class SignedJwt:
     def __init__(self, store: Store, verifier: Verifier) -> None:
         self._store = store
         self._verifier = verifier
+        self._nobody = Es256Key.generate().jwk  # whose private half is forgotten here and now
 
     async def attest(self, evidence: Evidence, now: datetime) -> Attestation:
         """The client that signed, and the mark that makes its assertion single-use.
@@ -69,12 +71,21 @@ class SignedJwt:
         """
         claimed = self._verifier.peek_client(evidence.assertion)
         client = await self._known(claimed)
-        assertion = self._verifier.verify(evidence.assertion, client.jwk, client_id=client.id, now=now)
+        # A stranger's assertion is checked like any other, against a key that signs nothing: neither
+        # words nor time tell who is registered.
+        jwk = client.jwk if client else self._nobody
+        assertion = self._verifier.verify(evidence.assertion, jwk, client_id=claimed, now=now)
+        if client is None:
+            raise Unauthenticated("bad_assertion", "the signature does not verify")
         until = from_micros(assertion.expires_at * 1_000_000) + _GRACE
         return Attestation(client, once=(Once(MARK, f"{client.id}:{assertion.jti}", until),))
 
-    async def _known(self, claimed: str) -> Client:
+    async def _known(self, claimed: str) -> Client | None:
+        try:
+            to_uuid(CLIENT, claimed)
+        except Invalid:
+            return None
         client = await self._store.client(ClientId(claimed))
         if client is None or client.removed_at is not None or client.federated:
-            raise Unauthenticated("bad_assertion", "the assertion could not be verified")
+            return None
         return client

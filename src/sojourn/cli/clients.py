@@ -6,7 +6,6 @@ A workload that its platform vouches for gets no key at all.
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -19,12 +18,12 @@ from sojourn.cli.federation import Issuer, Match, Platform, rule_of
 from sojourn.cli.manage import AsJson
 from sojourn.cli.manage import Profile as Chosen
 from sojourn.cli.output import show_json, show_table
-from sojourn.client.caller import send_json
+from sojourn.client.caller import prove, send_json, with_nonce
 from sojourn.client.clock import EdgeClock
 from sojourn.client.jsonfacts import members, text, text_or_none
 from sojourn.client.profile import Profile, profile_path, save_profile
-from sojourn.client.signing import Es256Key, sign_proof
-from sojourn.client.transport import Transport
+from sojourn.client.signing import Es256Key
+from sojourn.client.transport import Answer, Transport
 from sojourn.core.errors import Conflict, Invalid
 
 app = App(name="client", help="Who may ask: workloads, guards and operators.")
@@ -143,9 +142,12 @@ def login(
         key, transport = Es256Key.generate(), Transport(issuer)
         told = transport.send("GET", "/.well-known/sojourn", {}).json()
         body = {"link": secret, "jwk": dict(key.public_jwk), **({"name": name} if name else {})}
-        jti, now = secrets.token_urlsafe(16), EdgeClock().now()
-        proof = sign_proof(key, "POST", transport.url("/v1/login"), now, jti=jti)
-        answer = send_json(transport, "POST", "/v1/login", body, headers={"DPoP": proof}).json()
+
+        def send() -> Answer:
+            proof = prove(key, EdgeClock(), "POST", transport.url("/v1/login"), nonce=transport.nonce)
+            return send_json(transport, "POST", "/v1/login", body, headers={"DPoP": proof})
+
+        answer = with_nonce(send).json()
         client, called = text(answer, "client_id"), text(answer, "name")
         vkey = text_or_none(told, "log_vkey")
         save_profile(path, Profile(text(answer, "issuer"), client, called, "operator", key, vkey))

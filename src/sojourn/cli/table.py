@@ -12,6 +12,7 @@ from sojourn.cli import (
     charters,
     clients,
     evidence,
+    keys,
     kills,
     manage,
     policies,
@@ -26,6 +27,7 @@ from sojourn.cli.examples import example
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import say
 from sojourn.cli.phase import phase
+from sojourn.cli.signer import signer
 from sojourn.cli.usage import usage
 from sojourn.cli.version import installed_version
 
@@ -37,10 +39,19 @@ def build() -> App:
         help="Access for machines that is bound to one task and provably ends with it.",
         version=installed_version(),
     )
-    for group in (reviews.app, targets.app, charters.app, policies.app, clients.app, triggers.app):
+    groups = (reviews.app, targets.app, charters.app, policies.app, clients.app, triggers.app, keys.app)
+    for group in groups:
         app.command(group)
     app.command(discover)
-    for function in (clients.login, evidence.evidence, evidence.verify, doctor, serve.serve, serve.dev):
+    for function in (
+        clients.login,
+        evidence.evidence,
+        evidence.verify,
+        doctor,
+        serve.serve,
+        serve.dev,
+        signer,
+    ):
         app.command(function)
     for answer in (approvals.requests, approvals.approve, approvals.deny, approvals.withdraw):
         manage.app.command(answer)

@@ -13,7 +13,7 @@ from sojourn.client.jsonfacts import Json, number, text
 from sojourn.client.profile import Profile
 from sojourn.client.signing import Es256Key, sign_client_assertion, sign_proof
 from sojourn.client.transport import Answer, Transport
-from sojourn.core.errors import Unavailable
+from sojourn.core.errors import SojournError, Unavailable
 from sojourn.core.secret import Secret
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -39,7 +39,8 @@ class SessionCaller:
         """Send one request with a proof by the session's key."""
 
         def send() -> Answer:
-            headers = {"DPoP": prove(self.key, self._clock, method, self.transport.url(path))}
+            url, nonce = self.transport.url(path), self.transport.nonce
+            headers = {"DPoP": prove(self.key, self._clock, method, url, nonce=nonce)}
             return send_json(self.transport, method, path, body, headers=headers, wait_s=wait_s)
 
         return _repeat_reads(method, send)
@@ -56,11 +57,10 @@ class ClientCaller:
         """Send one request with token and proof."""
 
         def send() -> Answer:
-            token, url = self._fresh_token(), self.transport.url(path)
-            headers = {
-                "Authorization": f"DPoP {token.reveal()}",
-                "DPoP": prove(self._profile.key, self._clock, method, url, access_token=token),
-            }
+            token, key = self._fresh_token(), self._profile.key
+            url, nonce = self.transport.url(path), self.transport.nonce
+            proof = prove(key, self._clock, method, url, access_token=token, nonce=nonce)
+            headers = {"Authorization": f"DPoP {token.reveal()}", "DPoP": proof}
             return send_json(self.transport, method, path, body, headers=headers, wait_s=wait_s)
 
         return _repeat_reads(method, send)
@@ -69,7 +69,7 @@ class ClientCaller:
         if self._token is not None and self._token[1] > self._clock.monotonic():
             return self._token[0]
         asked_at = self._clock.monotonic()
-        answer = self._ask_token().json()
+        answer = with_nonce(self._ask_token).json()
         token = Secret(text(answer, "access_token"))
         self._token = (token, asked_at + number(answer, "expires_in") - _EARLY_S)
         return token
@@ -81,9 +81,10 @@ class ClientCaller:
             "client_assertion_type": ASSERTION_TYPE,
             "client_assertion": assertion(profile, self._clock),
         }
+        url, nonce = self.transport.url(path), self.transport.nonce
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
-            "DPoP": prove(profile.key, self._clock, "POST", self.transport.url(path)),
+            "DPoP": prove(profile.key, self._clock, "POST", url, nonce=nonce),
         }
         return self.transport.send("POST", path, headers, body=urlencode(form).encode("ascii"))
 
@@ -95,10 +96,30 @@ def assertion(profile: Profile, clock: EdgeClock) -> str:
 
 
 def prove(
-    key: Es256Key, clock: EdgeClock, method: str, url: str, *, access_token: Secret | None = None
+    key: Es256Key,
+    clock: EdgeClock,
+    method: str,
+    url: str,
+    *,
+    access_token: Secret | None = None,
+    nonce: str | None = None,
 ) -> str:
-    """A fresh DPoP proof."""
-    return sign_proof(key, method, url, clock.now(), jti=secrets.token_urlsafe(16), access_token=access_token)
+    """A fresh DPoP proof, with the nonce that the server wants, if it said so."""
+    jti = secrets.token_urlsafe(16)
+    return sign_proof(key, method, url, clock.now(), jti=jti, access_token=access_token, nonce=nonce)
+
+
+def with_nonce(send: Sending) -> Answer:
+    """Send; if only a nonce was missing, send once more with a proof that carries it.
+
+    A proof without its nonce counts for nothing, so nothing happened the first time.
+    """
+    try:
+        return send()
+    except SojournError as error:
+        if error.code != "use_dpop_nonce":
+            raise
+    return send()
 
 
 def send_json(
@@ -119,15 +140,17 @@ def send_json(
     )
 
 
-class _Sending(Protocol):
+class Sending(Protocol):
+    """One attempt, with a proof of its own."""
+
     def __call__(self) -> Answer: ...
 
 
-def _repeat_reads(method: str, send: _Sending) -> Answer:
+def _repeat_reads(method: str, send: Sending) -> Answer:
     for _ in range(_READ_TRIES - 1 if method == "GET" else 0):
         try:
-            return send()
+            return with_nonce(send)
         except Unavailable as error:
             if error.code != "no_answer":
                 raise
-    return send()
+    return with_nonce(send)

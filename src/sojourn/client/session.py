@@ -14,7 +14,7 @@ from threading import Lock
 from time import sleep as pause
 from typing import Final, TypeVar
 
-from sojourn.client.caller import SessionCaller, prove, send_json
+from sojourn.client.caller import SessionCaller, prove, send_json, with_nonce
 from sojourn.client.clock import EdgeClock
 from sojourn.client.evidence import Source, Workload, workload_of
 from sojourn.client.jsonfacts import Json, member, members
@@ -227,11 +227,15 @@ def _until_answered(send: Callable[[], T]) -> T:
 
 
 def _send_open(source: Source, wish: Wish, caller: SessionCaller, *, clock: EdgeClock, name: str) -> Opened:
-    evidence = dict(source.gather())
-    proof = prove(caller.key, clock, "POST", caller.transport.url("/v1/sessions"))
-    headers = {"DPoP": proof, "Idempotency-Key": name}
-    body = {**wish.to_json(), "evidence": evidence}
-    return read_opened(send_json(caller.transport, "POST", "/v1/sessions", body, headers=headers).json())
+    body, transport = {**wish.to_json(), "evidence": dict(source.gather())}, caller.transport
+
+    def send() -> Answer:
+        url = transport.url("/v1/sessions")
+        proof = prove(caller.key, clock, "POST", url, nonce=transport.nonce)
+        headers = {"DPoP": proof, "Idempotency-Key": name}
+        return send_json(transport, "POST", "/v1/sessions", body, headers=headers)
+
+    return read_opened(with_nonce(send).json())
 
 
 def _when_approved(source: Source, caller: SessionCaller, waiting: SessionView) -> Opened:

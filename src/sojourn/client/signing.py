@@ -81,7 +81,14 @@ class Es256Key:
 
 
 def sign_proof(
-    key: Es256Key, method: str, url: str, now: datetime, *, jti: str, access_token: Secret | None = None
+    key: Es256Key,
+    method: str,
+    url: str,
+    now: datetime,
+    *,
+    jti: str,
+    access_token: Secret | None = None,
+    nonce: str | None = None,
 ) -> str:
     """A DPoP proof for one request (RFC 9449, section 4.2); query and fragment are cut off."""
     claims: dict[str, object] = {
@@ -92,6 +99,8 @@ def sign_proof(
     }
     if access_token is not None:
         claims["ath"] = encode(hashlib.sha256(access_token.reveal().encode("ascii")).digest())
+    if nonce is not None:
+        claims["nonce"] = nonce
     return key.sign({"typ": "dpop+jwt", "jwk": dict(key.public_jwk)}, claims)
 
 

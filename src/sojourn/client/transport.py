@@ -50,6 +50,8 @@ class Transport:
         self.issuer = issuer.rstrip("/")
         self.timeout_s = timeout_s
         self._parts = check_issuer(self.issuer)
+        self.nonce: str | None = None
+        """What the server last asked proofs to carry (RFC 9449, section 8)."""
 
     def url(self, path: str) -> str:
         """The address of `path` as proofs name it."""
@@ -95,6 +97,7 @@ class Transport:
             )
             response = connection.getresponse()
             content_bytes = response.read(_LARGEST + 1)
+            self.nonce = response.getheader("DPoP-Nonce") or self.nonce
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable(
                 "no_answer", f"`{self.issuer}` did not answer: {type(error).__name__}"

@@ -43,8 +43,9 @@ class RevocationKind(StrEnum):
     CLIENT = "client"
     OWNER = "owner"
     CHARTER = "charter"
-    KEY = "key"
+    KEY = "key"  # the one a session is bound to
     EVERYTHING = "everything"
+    SIGNER = "signer"  # one of ours, by its `kid`
 
 
 @dataclass(frozen=True, slots=True)

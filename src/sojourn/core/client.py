@@ -46,6 +46,8 @@ class Client:
     removed_at: datetime | None = None
     attestor: str = "private_key_jwt"  # what recognises it
     rule: Mapping[str, str] = field(default_factory=dict)  # of a federated one, which has no key
+    certificate: Mapping[str, str] = field(default_factory=dict)
+    """What its TLS certificate must match (RFC 8705, section 2), if it may authenticate by one."""
 
     @property
     def federated(self) -> bool:

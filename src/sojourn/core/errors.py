@@ -3,6 +3,7 @@
     SojournError
     ├── Invalid          what was sent cannot be understood or is out of bounds
     ├── Unauthenticated  who is asking could not be established
+    │   └── NonceWanted  only a nonce is missing, and this is it
     ├── Refused          who is asking is known, and may not
     ├── NotFound         there is no such thing, or the caller may not know of it
     ├── Conflict         somebody else was first: read again and decide again
@@ -34,6 +35,14 @@ class Invalid(SojournError):
 
 class Unauthenticated(SojournError):
     """Who is asking could not be established."""
+
+
+class NonceWanted(Unauthenticated):
+    """The proof must carry `nonce`, which is given here: make another proof and ask again."""
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__("use_dpop_nonce", "the proof must carry the nonce that this answer gives")
+        self.nonce = nonce
 
 
 class Refused(SojournError):

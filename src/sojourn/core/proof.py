@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sojourn.core.errors import Unauthenticated
+from sojourn.core.errors import NonceWanted, Unauthenticated
 from sojourn.core.window import to_micros
 
 TYPE: Final = "dpop+jwt"
@@ -28,6 +28,11 @@ _URL: Final = re.compile(r"(https?|wss?)://([^/?#@\\\s]+)([^?#\s]*)(?:[?#].*)?",
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?")
 _HTTP_SCHEME: Final[Mapping[str, str]] = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 _DEFAULT_PORT: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+_THUMBPRINT: Final[Mapping[str, tuple[str, ...]]] = {
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+    "RSA": ("e", "kty", "n"),
+}
 _LARGEST_DATE: Final = 253_402_300_799  # the last second of the year 9999
 
 
@@ -41,16 +46,21 @@ class Proof:
     url: str
     issued_at: float  # NumericDate: seconds since 1970
     ath: str | None
+    nonce: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a proof must match: one request, and when known the key and the token's hash."""
+    """What a proof must match: one request, and when known the key and the token's hash.
+
+    With `nonces` it must carry one of them; the first is the one to give out.
+    """
 
     method: str
     url: str
     key: str | None = None
     ath: str | None = None
+    nonces: tuple[str, ...] = ()
 
 
 def read(key: str, claims: Mapping[str, object]) -> Proof:
@@ -61,10 +71,9 @@ def read(key: str, claims: Mapping[str, object]) -> Proof:
     Raises:
         Unauthenticated: code `bad_proof`, naming the claim.
     """
-    ath = claims.get("ath")
-    if ath is not None and not isinstance(ath, str):
-        raise Unauthenticated("bad_proof", "claim `ath` of the proof is not a string")
-    return Proof(key, _text(claims, "jti"), _text(claims, "htm"), _text(claims, "htu"), _date(claims), ath)
+    ath, nonce = _text_or_none(claims, "ath"), _text_or_none(claims, "nonce")
+    jti, method, url = _text(claims, "jti"), _text(claims, "htm"), _text(claims, "htu")
+    return Proof(key, jti, method, url, _date(claims), ath, nonce)
 
 
 def judge(proof: Proof, demand: Demand, now: datetime) -> None:
@@ -72,6 +81,7 @@ def judge(proof: Proof, demand: Demand, now: datetime) -> None:
 
     Raises:
         Unauthenticated: code `wrong_key` or `bad_proof`.
+        NonceWanted: all else is right, but for the nonce.
     """
     if demand.key is not None and proof.key != demand.key:
         raise Unauthenticated(
@@ -86,6 +96,8 @@ def judge(proof: Proof, demand: Demand, now: datetime) -> None:
         raise Unauthenticated("bad_proof", f"claim `iat` is {age:.0f} s old; allowed is from -10 s to 60 s")
     if proof.url != demand.url and place(proof.url) != place(demand.url):
         raise Unauthenticated("bad_proof", "claim `htu` names another address than the request's")
+    if demand.nonces and proof.nonce not in demand.nonces:
+        raise NonceWanted(demand.nonces[0])
 
 
 def place(url: str) -> tuple[str, str, int, str]:
@@ -112,8 +124,8 @@ def ath_of(token: str) -> str:
 
 
 def thumbprint_of(jwk: Mapping[str, str]) -> str:
-    """The SHA-256 thumbprint of an elliptic-curve key (RFC 7638)."""
-    members = {name: jwk[name] for name in ("crv", "kty", "x", "y")}
+    """The SHA-256 thumbprint of a public key (RFC 7638; RFC 8037 for Ed25519)."""
+    members = {name: jwk[name] for name in _THUMBPRINT[jwk["kty"]]}
     return _b64(hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
 
 
@@ -127,6 +139,13 @@ def _text(claims: Mapping[str, object], name: str) -> str:
         raise Unauthenticated("bad_proof", f"claim `{name}` of the proof is missing or not a string")
     if name == "jti" and len(value) > MOST_JTI:
         raise Unauthenticated("bad_proof", f"claim `jti` is longer than {MOST_JTI} characters")
+    return value
+
+
+def _text_or_none(claims: Mapping[str, object], name: str) -> str | None:
+    value = claims.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Unauthenticated("bad_proof", f"claim `{name}` of the proof is not a string")
     return value
 
 

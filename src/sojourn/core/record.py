@@ -29,6 +29,7 @@ class RowKind(StrEnum):
     TRIGGER = "trigger"
     POLICY = "policy"
     REVIEW = "review"
+    KEY = "key"
 
 
 class FactKind(StrEnum):
@@ -77,6 +78,10 @@ class FactKind(StrEnum):
     KILL_ORDERED = "kill.ordered"
     KILL_NUMBERED = "kill.numbered"
     KILL_FINISHED = "kill.finished"
+    KEY_MADE = "key.made"
+    KEY_ACTIVATED = "key.activated"
+    KEY_RETIRED = "key.retired"
+    KEY_REVOKED = "key.revoked"
 
 
 class Row(Protocol):

@@ -19,6 +19,7 @@ from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind, apply
 from sojourn.core.review import Review
 from sojourn.core.session import Session
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
 
@@ -33,6 +34,7 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.TRIGGER: Trigger,
     RowKind.POLICY: PolicySet,
     RowKind.REVIEW: Review,
+    RowKind.KEY: SigningKey,
 }
 
 Rows = dict[tuple[RowKind, str], Row]

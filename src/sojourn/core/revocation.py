@@ -28,8 +28,9 @@ class Kind(StrEnum):
     CLIENT = "client"
     OWNER = "owner"
     CHARTER = "charter"
-    KEY = "key"
+    KEY = "key"  # the one a session is bound to
     EVERYTHING = "everything"  # its id is `*`
+    SIGNER = "signer"  # one that signs tokens, by its `kid`
 
 
 class Standing(StrEnum):
@@ -37,6 +38,7 @@ class Standing(StrEnum):
 
     LIVE = "live"
     OVER = "over"
+    UNSIGNED = "unsigned"  # the key that signed the token is revoked
     OLD_EPOCH = "old_epoch"
     AHEAD = "ahead"  # the token is of an epoch not heard of: we are the ones who are behind
 
@@ -78,7 +80,16 @@ class _Limit:
 class RevocationView:
     """The guard's copy of the feed; deaf until the first page, and whenever in doubt."""
 
-    __slots__ = ("_heard_at", "_mark", "_purged", "_rolled_back", "_selectors", "_server", "_sessions")
+    __slots__ = (
+        "_heard_at",
+        "_mark",
+        "_purged",
+        "_rolled_back",
+        "_selectors",
+        "_server",
+        "_sessions",
+        "_signers",
+    )
 
     def __init__(self) -> None:
         self._mark: Mark | None = None
@@ -86,6 +97,7 @@ class RevocationView:
         self._server: tuple[datetime, float] | None = None  # its time, and ours on receipt
         self._sessions: dict[str, _Limit] = {}
         self._selectors: dict[tuple[Kind, str], tuple[int, float]] = {}
+        self._signers: set[str] = set()  # never forgotten: a thief of the key can sign at any time
         self._rolled_back = False
         self._purged = 0.0
 
@@ -132,6 +144,8 @@ class RevocationView:
     def standing(self, claims: AccessClaims) -> Standing:
         """Judge the session behind a verified token; no entry means live."""
         mark = self._mark
+        if self._signers and claims.signer in self._signers:
+            return Standing.UNSIGNED
         if mark is None or claims.epoch > mark.epoch:
             return Standing.AHEAD
         if claims.epoch < mark.epoch:
@@ -171,6 +185,9 @@ class RevocationView:
         self._sessions = {sid: limit for sid, limit in self._sessions.items() if limit.min_gen is None}
 
     def _learn(self, entry: Entry, heard: float) -> None:
+        if entry.kind is Kind.SIGNER:
+            self._signers.add(entry.id)
+            return
         if entry.kind is not Kind.SESSION:
             before = self._selectors.get((entry.kind, entry.id), (0, 0.0))[0]
             self._selectors[entry.kind, entry.id] = (max(entry.n, before), heard)

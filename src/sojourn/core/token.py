@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from sojourn.core.binding import from_cnf, to_cnf
 from sojourn.core.errors import Refused
 from sojourn.core.session import Session, acts_until
 from sojourn.core.window import from_micros, to_micros
@@ -29,7 +30,7 @@ class AccessClaims:
     token_id: str
     issued_at: datetime
     expires_at: datetime
-    key: str  # cnf.jkt: RFC 7638 thumbprint of the bound key
+    key: str  # cnf: what it is bound to (`core.binding`)
     scope: frozenset[str]
     sid: str
     generation: int
@@ -39,6 +40,7 @@ class AccessClaims:
     task: str
     owner: str
     charter: str
+    signer: str = ""  # the `kid` of the key that signed it, once verified; no claim
 
 
 def describe(
@@ -83,7 +85,7 @@ def to_json(claims: AccessClaims) -> dict[str, object]:
         "exp": _seconds(claims.expires_at),
         "iat": _seconds(claims.issued_at),
         "jti": claims.token_id,
-        "cnf": {"jkt": claims.key},
+        "cnf": to_cnf(claims.key),
         "scope": " ".join(sorted(claims.scope)),
         "sid": claims.sid,
         "gen": claims.generation,
@@ -101,7 +103,9 @@ def from_json(payload: Mapping[str, object]) -> AccessClaims:
     Raises:
         Refused: code `bad_token`, naming the claim.
     """
-    cnf, mark = _object(payload, "cnf"), _object(payload, "mark")
+    key, mark = from_cnf(payload.get("cnf")), _object(payload, "mark")
+    if key is None:
+        raise Refused("bad_token", "claim `cnf` is missing or binds to nothing we know")
     ancestors = payload.get("anc")
     if not isinstance(ancestors, list) or len(ancestors) > MOST_ANCESTORS:
         raise Refused("bad_token", "claim `anc` is missing or too long")
@@ -112,7 +116,7 @@ def from_json(payload: Mapping[str, object]) -> AccessClaims:
         token_id=_text(payload, "jti"),
         issued_at=_instant(payload, "iat"),
         expires_at=_instant(payload, "exp"),
-        key=_text(cnf, "jkt"),
+        key=key,
         scope=frozenset(_text(payload, "scope").split()),
         sid=_text(payload, "sid"),
         generation=_whole(payload, "gen"),

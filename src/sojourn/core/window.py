@@ -53,8 +53,8 @@ def from_micros(micros: int) -> datetime:
 
 
 def show(instant: datetime) -> str:
-    """RFC 3339 in UTC with `Z` and microseconds, always the same width."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """RFC 3339 with `Z` and microseconds, always the same width; instants in the core are in UTC."""
+    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse(text: str) -> datetime:

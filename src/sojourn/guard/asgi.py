@@ -7,15 +7,17 @@ path without a rule needs a token too, only not a scope.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from sojourn.core.binding import of_certificate
 from sojourn.core.errors import SojournError, Unauthenticated
 from sojourn.core.revocation import RevocationView
 from sojourn.guard.budget import BudgetBook
 from sojourn.guard.clock import BootClock, GuardClock
 from sojourn.guard.control_plane import ControlPlane
-from sojourn.guard.problems import show
+from sojourn.guard.problems import record, show
 from sojourn.guard.profile import GuardProfile
 from sojourn.guard.revocation_feed import RevocationFeed
 from sojourn.guard.streams import CLOSE_CODE, App, GuardedCall, Receive, Scope, Send, answer
@@ -101,6 +103,7 @@ class Guard:
             if self.budget is not None:
                 await self.budget.take(access, self._call(scope).required)
         except SojournError as error:
+            record(_all(scope["headers"], b"authorization"), _all(scope["headers"], b"dpop"), error)
             await _refuse(scope, receive, send, error)
             return
         inner = {**scope, "sojourn": access}
@@ -126,7 +129,14 @@ class Guard:
             authorization=_all(headers, b"authorization"),
             proofs=_all(headers, b"dpop"),
             required=required_scope(self._require, method, str(scope["path"])),
+            certificate=_peer(scope),
         )
+
+
+def _peer(scope: Scope) -> str | None:
+    """The peer's certificate as the ASGI extension `tls` has it; no header is believed."""
+    chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain") or ()
+    return of_certificate(ssl.PEM_cert_to_DER_cert(chain[0])) if chain else None
 
 
 def required_scope(rule: ScopeRule, method: str, path: str) -> frozenset[str]:

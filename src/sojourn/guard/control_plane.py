@@ -32,6 +32,7 @@ CONNECT_WITHIN_S: Final = 0.6  # before the second SYN is due: a new attempt is 
 CALL_WITHIN_S: Final = 2.0
 REFRESH_BEFORE: Final = timedelta(seconds=60)
 LARGEST_BODY: Final = 32 * 1024 * 1024  # a snapshot after a kill of 100,000 sessions is 10 MB
+_Content = tuple[Mapping[str, object] | None, Mapping[str, str] | None, Secret | None]
 _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -45,6 +46,7 @@ class ControlPlane:
         self._http: httpx2.AsyncClient | None = None
         self._token: Secret | None = None
         self._token_until = 0.0
+        self._nonce: str | None = None
 
     async def close(self) -> None:
         """Drop the connections."""
@@ -140,16 +142,11 @@ class ControlPlane:
         form: Mapping[str, str] | None = None,
         token: Secret | None = None,
     ) -> Mapping[str, object]:
-        headers = self._headers(method, self._profile.issuer + path, token)
-        try:
-            async with asyncio.timeout(within):
-                answer = await self._client().request(
-                    method, self._profile.issuer + path, json=body, data=form, headers=headers
-                )
-        except (TimeoutError, httpx2.HTTPError) as error:
-            # A connection that swallowed a question may swallow the next one too.
-            await self.close()
-            raise Unavailable("no_answer", f"`{path}`: no answer from the control plane") from error
+        answer = await self._send(method, path, (body, form, token), within=within)
+        given = answer.headers.get("dpop-nonce")
+        if given is not None:  # RFC 9449, section 8: make the proof again, and carry this
+            self._nonce = given
+            answer = await self._send(method, path, (body, form, token), within=within)
         if answer.status_code in (403, 404) and path == "/v1/usage":
             raise _refusal(answer.content, path)
         if answer.status_code != 200:
@@ -157,10 +154,24 @@ class ControlPlane:
             raise Unavailable("bad_answer", f"`{path}` answered {answer.status_code}")
         return _object(answer.content, path)
 
+    async def _send(self, method: str, path: str, content: _Content, *, within: float) -> httpx2.Response:
+        body, form, token = content
+        headers = self._headers(method, self._profile.issuer + path, token)
+        try:
+            async with asyncio.timeout(within):
+                return await self._client().request(
+                    method, self._profile.issuer + path, json=body, data=form, headers=headers
+                )
+        except (TimeoutError, httpx2.HTTPError) as error:
+            # A connection that swallowed a question may swallow the next one too.
+            await self.close()
+            raise Unavailable("no_answer", f"`{path}`: no answer from the control plane") from error
+
     def _headers(self, method: str, url: str, token: Secret | None) -> dict[str, str]:
         jti = secrets.token_urlsafe(16)
         ath = ath_of(token.reveal()) if token else None
-        headers = {"DPoP": sign_proof(self._profile.key, method, url, self._clock.now(), jti=jti, ath=ath)}
+        now, key = self._clock.now(), self._profile.key
+        headers = {"DPoP": sign_proof(key, method, url, now, jti=jti, ath=ath, nonce=self._nonce)}
         if token is not None:
             headers["Authorization"] = f"DPoP {token.reveal()}"
         return headers

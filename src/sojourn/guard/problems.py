@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from sojourn.core.errors import Refused, SojournError, Unavailable
+from sojourn.core.fingerprint import fingerprint
 
+log: Final = logging.getLogger("sojourn.guard.refused")
 RETRY_AFTER_S: Final = "1"
 _TITLES: Final = {401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
 # What OAuth clients look for; our own code says more, in the body.
@@ -45,6 +49,13 @@ def show(error: SojournError) -> Problem:
     if status in (401, 403):
         headers.append(("www-authenticate", _challenge(code)))
     return Problem(status, tuple(headers), octets)
+
+
+def record(authorization: Iterable[str], proofs: Iterable[str], error: SojournError) -> None:
+    """Write a refusal down: by fingerprint only, so that the log is worth nothing to a thief."""
+    shown = [fingerprint(each) for each in (*authorization, *proofs)]
+    if shown:
+        log.info("refused with %s: %s", error.code, shown)
 
 
 def _status(error: SojournError) -> int:

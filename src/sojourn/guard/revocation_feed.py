@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sojourn.core.errors import SojournError
+from sojourn.core.revocation import Kind
 from sojourn.guard.clock import GuardClock
 from sojourn.guard.control_plane import ControlPlane
 from sojourn.guard.verifier import Verifier
@@ -107,6 +108,15 @@ class RevocationFeed:
         self._in_step = True
         self.last_error = None
         self._first.set()
+        if any(entry.kind is Kind.SIGNER for entry in page.entries):
+            await self._keys_changed()
+
+    async def _keys_changed(self) -> None:
+        """A key was revoked, so another signs now; failing to learn it must not stop the hearing."""
+        try:
+            await self._fetch_keys()
+        except SojournError as error:
+            self._note(error)
 
     async def _fetch_keys(self) -> None:
         self._verifier.trust(await self._plane.fetch_keys())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from sojourn.core.binding import is_certificate
 from sojourn.core.errors import Refused, Unauthenticated, Unavailable
 from sojourn.core.proof import Demand, ath_of, judge
 from sojourn.core.revocation import TOLERANCE, RevocationView, Standing
@@ -42,6 +43,7 @@ class Call:
     authorization: Sequence[str]
     proofs: Sequence[str]
     required: frozenset[str]
+    certificate: str | None = None  # the binding of the peer's certificate, if TLS showed one
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,16 @@ class Verifier:
 
         Raises:
             Unauthenticated: codes `no_token`, `bad_token`, `unknown_kid`, `expired`, `wrong_audience`,
-                `session_over`, `old_epoch`, `wrong_key`, `bad_proof`, `replayed_proof`.
+                `session_over`, `key_revoked`, `old_epoch`, `wrong_key`, `bad_proof`, `replayed_proof`.
             Refused: code `insufficient_scope`.
             Unavailable: codes `deaf`, `clock_skew`, `overloaded`; we cannot know, so nobody passes.
         """
-        token, compact_proof = _headers(call)  # 1. one token, one proof
+        token, compact_proof = _headers(call)  # 1. one token, and one proof or a certificate
         self.check_hearing()  # 2. do we know enough to say yes to anybody
         known = self._verified(token)  # 3. signature by a key of our issuer, once per token
         self._check_claims(known.claims)  # 4. issuer, audience, lifetime
         self.check_standing(known.claims)  # 5. the session behind it lives
-        self._check_proof(call, compact_proof, known)  # 6. the sender holds the key; 7. for the first time
+        self._check_sender(call, compact_proof, known)  # 6. who holds the key sends it; 7. for the first time
         self._check_scope(call, known.claims)  # 8. and may do this
         claims = known.claims
         return Access(claims.sid, claims.subject, claims.task, claims.scope, claims)
@@ -117,12 +119,14 @@ class Verifier:
         """Refuse a session that is over, as far as was heard.
 
         Raises:
-            Unauthenticated: code `session_over` or `old_epoch`.
+            Unauthenticated: code `session_over`, `key_revoked` or `old_epoch`.
             Unavailable: code `deaf`; the token is of an epoch we have not heard of.
         """
         match self.view.standing(claims):
             case Standing.LIVE:
                 return
+            case Standing.UNSIGNED:
+                raise Unauthenticated("key_revoked", "the key that signed the token is revoked")
             case Standing.OLD_EPOCH:
                 raise Unauthenticated("old_epoch", "the token is older than a restore of the control plane")
             case Standing.AHEAD:
@@ -153,6 +157,14 @@ class Verifier:
         if claims.issued_at > now + self.rules.tolerance:
             raise Unauthenticated("bad_token", "the token was issued in the future")
 
+    def _check_sender(self, call: Call, compact: str | None, known: _Known) -> None:
+        if compact is not None:
+            self._check_proof(call, compact, known)
+        elif not is_certificate(known.claims.key):
+            raise Unauthenticated("no_token", "a token bound to a key was sent as a bearer token")
+        elif call.certificate != known.claims.key:
+            raise Unauthenticated("wrong_key", "the token is bound to another certificate")
+
     def _check_proof(self, call: Call, compact: str, known: _Known) -> None:
         shown = verify_proof(compact).read()
         judge(shown, Demand(call.method, call.url, known.claims.key, known.ath), self._clock.now())
@@ -164,15 +176,23 @@ class Verifier:
             raise Refused("insufficient_scope", f"the session was not granted `{missing}`")
 
 
-def _headers(call: Call) -> tuple[str, str]:
+def _headers(call: Call) -> tuple[str, str | None]:
     if not call.authorization:
         raise Unauthenticated("no_token", "expected `Authorization: DPoP <token>`")
     scheme, _, token = call.authorization[0].partition(" ")
+    if _is_by_certificate(call, scheme, token):
+        return token.strip(" "), None
     if len(call.authorization) > 1 or scheme.lower() != "dpop" or not token.strip():
         raise Unauthenticated("no_token", "expected one `Authorization` header of the scheme `DPoP`")
     if len(call.proofs) != 1:
         raise Unauthenticated("bad_proof", f"expected one `DPoP` header, got {len(call.proofs)}")
     return token.strip(" "), call.proofs[0].strip(" ")
+
+
+def _is_by_certificate(call: Call, scheme: str, token: str) -> bool:
+    """RFC 8705, section 3: the token alone, the certificate speaks for its sender."""
+    one_token = len(call.authorization) == 1 and scheme.lower() == "bearer" and bool(token.strip())
+    return one_token and not call.proofs and call.certificate is not None
 
 
 def _forget_oldest(known: dict[str, _Known]) -> None:

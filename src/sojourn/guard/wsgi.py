@@ -18,7 +18,7 @@ from sojourn.core.revocation import RevocationView
 from sojourn.guard.asgi import FIRST_HEARING_WITHIN_S, ScopeRule, required_scope
 from sojourn.guard.clock import BootClock
 from sojourn.guard.control_plane import CALL_WITHIN_S, ControlPlane
-from sojourn.guard.problems import Problem, show
+from sojourn.guard.problems import Problem, record, show
 from sojourn.guard.profile import GuardProfile
 from sojourn.guard.revocation_feed import RevocationFeed
 from sojourn.guard.verifier import Access, Call, Rules, Verifier
@@ -97,6 +97,7 @@ class WsgiGuard:
         try:
             access = self._judge(self._call(environ))
         except SojournError as error:
+            record(_split(environ.get("HTTP_AUTHORIZATION")), _split(environ.get("HTTP_DPOP")), error)
             return _refuse(show(error), start_response)
         inner = self._app({**environ, "sojourn": access}, start_response)
         return self._watched(inner, access)

@@ -2,6 +2,7 @@
 
 from sojourn.jose.foreign import ForeignKey, IssuerKey, read_foreign_keys, verify_foreign_token
 from sojourn.jose.keys import Es256Key, VerifyKey, read_key_set
+from sojourn.jose.kinds import EVENT, INTROSPECTION, KINDS, STATUS_LIST, Kind
 from sojourn.jose.sign import sign_client_assertion, sign_proof
 from sojourn.jose.verify import (
     ClientAssertion,
@@ -11,13 +12,19 @@ from sojourn.jose.verify import (
     verify_client_assertion,
     verify_client_token,
     verify_proof,
+    verify_statement,
 )
 
 __all__ = [
+    "EVENT",
+    "INTROSPECTION",
+    "KINDS",
+    "STATUS_LIST",
     "ClientAssertion",
     "Es256Key",
     "ForeignKey",
     "IssuerKey",
+    "Kind",
     "VerifiedProof",
     "VerifyKey",
     "peek_client",
@@ -30,4 +37,5 @@ __all__ = [
     "verify_client_token",
     "verify_foreign_token",
     "verify_proof",
+    "verify_statement",
 ]

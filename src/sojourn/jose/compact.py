@@ -40,17 +40,6 @@ def take_apart(compact: str, code: str) -> Parts:
     )
 
 
-def check_header(header: Mapping[str, object], expected: str, code: str) -> None:
-    typ = header.get("typ")
-    # RFC 7515, section 4.1.9: a type without a slash means application/ before it.
-    if not isinstance(typ, str) or typ.lower().removeprefix("application/") != expected:
-        raise Unauthenticated(code, f"header `typ` must be `{expected}`")
-    if header.get("alg") != "ES256":
-        raise Unauthenticated(code, "header `alg` must be `ES256`")
-    if "crit" in header or "b64" in header:
-        raise Unauthenticated(code, "headers `crit` and `b64` are not understood")
-
-
 def octets_of(segment: str, code: str) -> bytes:
     try:
         octets = base64.b64decode(segment + "=" * (-len(segment) % 4), b"-_", validate=True)

@@ -75,11 +75,14 @@ class ForeignKey:
         return bool(model.verify(signed, signature, self.key))
 
 
-def read_foreign_keys(document: object, *, use: str = "sig") -> Mapping[str, ForeignKey]:
+def read_foreign_keys(
+    document: object, *, use: str = "sig", purpose: str | None = None
+) -> Mapping[str, ForeignKey]:
     """The keys of an issuer's JWK set by `kid`; what cannot be used is left out.
 
     A key of another `use` is left out; one without `use` counts for `sig` only (SPIFFE demands
-    `jwt-svid` by name). Two keys under one `kid` are both left out: which is meant is not ours to guess.
+    `jwt-svid` by name). With `purpose` only keys that name it (a member of ours). Two keys under
+    one `kid` are both left out: which is meant is not ours to guess.
 
     Raises:
         Invalid: code `bad_key`; not a JWK set, or of more than 200 keys.
@@ -92,6 +95,8 @@ def read_foreign_keys(document: object, *, use: str = "sig") -> Mapping[str, For
     for jwk in listed:
         kid = jwk.get("kid") if isinstance(jwk, dict) else None
         if not isinstance(kid, str) or jwk.get("use", "sig") != use:
+            continue
+        if purpose is not None and jwk.get("purpose") != purpose:
             continue
         if kid in found:
             twice.add(kid)

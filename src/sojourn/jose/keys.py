@@ -20,6 +20,7 @@ from sojourn.jose.compact import octets_of
 _COORDINATE: Final = 43  # base64url characters of 32 octets
 _SIGNATURE: Final = 64  # octets of r and s
 _KEYS_CACHED: Final = 4096
+_TOKENS: Final = "tokens"
 REGISTRY: Final = JWSRegistry(algorithms=["ES256"], strict_check_header=False)
 ES256: Final = REGISTRY.get_alg("ES256")
 
@@ -123,7 +124,9 @@ class Es256Key:
 
 
 def read_key_set(document: object) -> Mapping[str, VerifyKey]:
-    """The ES256 keys of a JWK set, by `kid`; keys of other kinds are skipped.
+    """The keys of a JWK set that sign access tokens by ES256, by `kid`; others are skipped.
+
+    A key that names another `purpose` (a member of ours) is one of the others.
 
     Raises:
         Invalid: code `bad_key`; not a key set, or without a usable key.
@@ -132,10 +135,14 @@ def read_key_set(document: object) -> Mapping[str, VerifyKey]:
     if not isinstance(listed, list):
         raise Invalid("bad_key", "expected a JWK set with `keys`")
     found = {jwk["kid"]: jwk for jwk in listed if isinstance(jwk, dict) and isinstance(jwk.get("kid"), str)}
-    keys = {kid: VerifyKey.from_jwk(jwk) for kid, jwk in found.items() if jwk.get("kty") == "EC"}
+    keys = {kid: VerifyKey.from_jwk(jwk) for kid, jwk in found.items() if _signs_tokens(jwk)}
     if not keys:
         raise Invalid("bad_key", "the JWK set holds no ES256 key")
     return keys
+
+
+def _signs_tokens(jwk: Mapping[str, object]) -> bool:
+    return jwk.get("kty") == "EC" and jwk.get("purpose", _TOKENS) == _TOKENS
 
 
 @lru_cache(maxsize=_KEYS_CACHED)

@@ -14,12 +14,21 @@ ASSERTION_LIFE: Final = timedelta(seconds=60)
 
 
 def sign_proof(
-    key: Es256Key, method: str, url: str, now: datetime, *, jti: str, ath: str | None = None
+    key: Es256Key,
+    method: str,
+    url: str,
+    now: datetime,
+    *,
+    jti: str,
+    ath: str | None = None,
+    nonce: str | None = None,
 ) -> str:
     """A DPoP proof for one request; `ath` is the hash of the token sent with it."""
     claims: dict[str, object] = {"jti": jti, "htm": method, "htu": url, "iat": to_micros(now) // 1_000_000}
     if ath is not None:
         claims["ath"] = ath
+    if nonce is not None:
+        claims["nonce"] = nonce
     return key.sign({"typ": proof.TYPE, "jwk": dict(key.jwk)}, claims)
 
 

@@ -7,7 +7,7 @@ No other exception leaves. Which key may sign what is said by the caller, never 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,10 +15,11 @@ from sojourn.core import proof, token
 from sojourn.core.errors import Invalid, SojournError, Unauthenticated
 from sojourn.core.token import AccessClaims
 from sojourn.core.window import to_micros
-from sojourn.jose.compact import check_header, take_apart
+from sojourn.jose.foreign import IssuerKey
 from sojourn.jose.keys import VerifyKey
+from sojourn.jose.kinds import ACCESS_TOKEN, CLIENT_ASSERTION, PROOF, Kind, open_as
 
-ASSERTION_TYPE: Final = "client-authentication+jwt"
+ASSERTION_TYPE: Final = CLIENT_ASSERTION.typ
 LONGEST_ASSERTION: Final = timedelta(seconds=120)
 
 
@@ -46,7 +47,7 @@ class ClientAssertion:
 
 
 def verify_access_token(compact: str, keys: Mapping[str, VerifyKey]) -> AccessClaims:
-    """Check type, algorithm and signature of an access token by the keys of its issuer (RFC 9068).
+    """Check kind and signature of a session's access token by the keys of its issuer (RFC 9068).
 
     Lifetime, audience and issuer are not judged here.
 
@@ -54,18 +55,9 @@ def verify_access_token(compact: str, keys: Mapping[str, VerifyKey]) -> AccessCl
         Unauthenticated: code `unknown_kid`; no such key, perhaps not yet.
         Unauthenticated: code `bad_token`; anything else.
     """
-    parts = take_apart(compact, "bad_token")
-    check_header(parts.header, token.TYPE, "bad_token")
-    kid = parts.header.get("kid")
-    if not isinstance(kid, str):
-        raise Unauthenticated("bad_token", "header `kid` is missing or not a string")
-    key = keys.get(kid)
-    if key is None:
-        raise Unauthenticated("unknown_kid", "the token is signed by a key that is not known")
-    if not key.verifies(parts.signed, parts.signature):
-        raise Unauthenticated("bad_token", "the signature does not verify")
+    claims, kid = _signed_by_us(compact, keys)
     try:
-        return token.from_json(parts.claims)
+        return replace(token.from_json(claims), signer=kid)
     except SojournError as error:
         raise Unauthenticated("bad_token", error.message) from error
 
@@ -76,22 +68,56 @@ def verify_client_token(compact: str, keys: Mapping[str, VerifyKey]) -> Mapping[
     Raises:
         Unauthenticated: code `bad_token`.
     """
-    parts = take_apart(compact, "bad_token")
-    check_header(parts.header, token.TYPE, "bad_token")
+    try:
+        return _signed_by_us(compact, keys)[0]
+    except Unauthenticated as error:  # our own keys are all known: there is nothing to fetch
+        raise Unauthenticated("bad_token", error.message) from error
+
+
+def _signed_by_us(compact: str, keys: Mapping[str, VerifyKey]) -> tuple[Mapping[str, object], str]:
+    parts = open_as(compact, ACCESS_TOKEN)
+    kid = parts.header.get("kid")
+    if not isinstance(kid, str):
+        raise Unauthenticated("bad_token", "header `kid` is missing or not a string")
+    key = keys.get(kid)
+    if key is None:
+        raise Unauthenticated("unknown_kid", "the token is signed by a key that is not known")
+    if not key.verifies(parts.signed, parts.signature):
+        raise Unauthenticated("bad_token", "the signature does not verify")
+    return parts.claims, kid
+
+
+def verify_statement(
+    compact: str, keys: Mapping[str, IssuerKey], kind: Kind, *, issuer: str, audience: str | None = None
+) -> Mapping[str, object]:
+    """The claims of a signed introspection answer, status list or security event.
+
+    A status list names no issuer: its keys say whose it is. Its lifetime is its reader's to judge.
+
+    Raises:
+        Unauthenticated: code `unknown_kid`, or `bad_statement` for anything else.
+    """
+    parts = open_as(compact, kind)
     key = keys.get(str(parts.header.get("kid")))
-    if key is None or not key.verifies(parts.signed, parts.signature):
-        raise Unauthenticated("bad_token", "the token is not signed by a key of ours")
+    if key is None:
+        raise Unauthenticated("unknown_kid", "it is signed by a key that is not known")
+    if not key.verifies(str(parts.header["alg"]), parts.signed, parts.signature):
+        raise Unauthenticated(kind.code, "the signature does not verify")
+    if "iss" in kind.required and parts.claims["iss"] != issuer:
+        raise Unauthenticated(kind.code, "claim `iss` is not the issuer expected")
+    named = parts.claims.get("aud")
+    if audience is not None and named != audience and named != [audience]:
+        raise Unauthenticated(kind.code, "it is meant for another audience")
     return parts.claims
 
 
 def verify_proof(compact: str) -> VerifiedProof:
-    """Check type, algorithm and signature of a DPoP proof by the key it carries (RFC 9449, 4.3).
+    """Check kind and signature of a DPoP proof by the key it carries (RFC 9449, section 4.3).
 
     Raises:
         Unauthenticated: code `bad_proof`.
     """
-    parts = take_apart(compact, "bad_proof")
-    check_header(parts.header, proof.TYPE, "bad_proof")
+    parts = open_as(compact, PROOF)
     jwk = parts.header.get("jwk")
     if not isinstance(jwk, dict):
         raise Unauthenticated("bad_proof", "header `jwk` is missing or not an object")
@@ -110,9 +136,9 @@ def peek_client(compact: str) -> str:
     Raises:
         Unauthenticated: code `bad_assertion`.
     """
-    subject = take_apart(compact, "bad_assertion").claims.get("sub")
+    subject = open_as(compact, CLIENT_ASSERTION).claims["sub"]
     if not isinstance(subject, str):
-        raise Unauthenticated("bad_assertion", "claim `sub` is missing or not a string")
+        raise Unauthenticated("bad_assertion", "claim `sub` is not a string")
     return subject
 
 
@@ -124,22 +150,22 @@ def verify_client_assertion(
     Raises:
         Unauthenticated: code `bad_assertion`.
     """
-    parts = take_apart(compact, "bad_assertion")
-    if "typ" in parts.header:
-        check_header(parts.header, ASSERTION_TYPE, "bad_assertion")
-    check_header({**parts.header, "typ": ASSERTION_TYPE}, ASSERTION_TYPE, "bad_assertion")
+    parts = open_as(compact, CLIENT_ASSERTION)
     if not key.verifies(parts.signed, parts.signature):
         raise Unauthenticated("bad_assertion", "the signature does not verify")
     claims = parts.claims
-    if claims.get("iss") != client_id or claims.get("sub") != client_id:
+    if claims["iss"] != client_id or claims["sub"] != client_id:
         raise Unauthenticated("bad_assertion", "claims `iss` and `sub` must both be the client id")
-    if claims.get("aud") != issuer:
+    if claims["aud"] != issuer and claims["aud"] != [issuer]:
         raise Unauthenticated("bad_assertion", "claim `aud` must be the issuer, as its only value")
-    jti = claims.get("jti")
+    jti = claims["jti"]
     if not isinstance(jti, str) or not 0 < len(jti) <= proof.MOST_JTI:
-        raise Unauthenticated("bad_assertion", "claim `jti` is missing, empty or too long")
+        raise Unauthenticated("bad_assertion", "claim `jti` is empty, too long, or not a string")
     issued_at, expires_at = _whole(claims, "iat"), _whole(claims, "exp")
-    _check_life(issued_at, expires_at, to_micros(now) / 1_000_000)
+    seconds = to_micros(now) / 1_000_000
+    _check_life(issued_at, expires_at, seconds)
+    if "nbf" in claims and _whole(claims, "nbf") > seconds + proof.NEWEST.total_seconds():
+        raise Unauthenticated("bad_assertion", "claim `nbf` lies in the future")
     return ClientAssertion(client_id, jti, issued_at, expires_at)
 
 
@@ -150,8 +176,8 @@ def _whole(claims: Mapping[str, object], name: str) -> int:
     return value
 
 
-def _check_life(issued_at: int, expires_at: int, now: float) -> None:
-    if issued_at > now + proof.NEWEST.total_seconds():
-        raise Unauthenticated("bad_assertion", "claim `iat` lies in the future")
+def _check_life(begins: int, expires_at: int, now: float) -> None:
+    if begins > now + proof.NEWEST.total_seconds():
+        raise Unauthenticated("bad_assertion", "claim `iat` or `nbf` lies in the future")
     if not now < expires_at <= now + LONGEST_ASSERTION.total_seconds():
         raise Unauthenticated("bad_assertion", "claim `exp` must lie ahead, by at most 120 s")

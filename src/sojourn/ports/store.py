@@ -23,6 +23,7 @@ from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
 from sojourn.core.review import Review
 from sojourn.core.session import Session, State
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Chunk, Usage, Use
@@ -126,7 +127,13 @@ class Store(Protocol):
         """
         ...
 
-    async def head(self) -> Head: ...
+    async def head(self) -> Head:
+        """The row that orders everything.
+
+        Raises:
+            Unavailable: code `fenced`; the epoch is another one than when this store was opened.
+        """
+        ...
 
     # -- state -------------------------------------------------------------------------
     async def session(self, session: SessionId) -> Session | None: ...
@@ -211,6 +218,10 @@ class Store(Protocol):
 
     async def kills(self, which: KillFilter) -> Sequence[Kill]:
         """Kill orders, in the order of their ids."""
+        ...
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        """Every signing key there ever was, oldest first."""
         ...
 
     # -- working tables ----------------------------------------------------------------

@@ -38,7 +38,7 @@ class ForwardRequest:
         """The API's answer; it ends with the session, wherever that is ended.
 
         Raises:
-            Refused: codes `session_ended`, `not_allowed_there`, `ambiguous_path`.
+            Refused: codes `session_ended`, `session_waits`, `not_allowed_there`, `ambiguous_path`.
             NotFound: code `unknown_grant`; the session holds no such grant, or it is of another kind.
             TargetError: the API did not answer.
         """
@@ -59,6 +59,8 @@ class ForwardRequest:
         session = await self._store.session(session_id)
         if session is None or not is_live(session, self._clock.now()):
             raise Refused("session_ended", "the session is not active")
+        if await self._store.is_restored(session_id):
+            raise Refused("session_waits", "since a restore an operator is to look at this session first")
         for lease in await self._store.leases(session_id):
             if lease.grant == grant and lease.state is LeaseState.ISSUED:
                 return lease

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from sojourn.core.binding import to_cnf
 from sojourn.core.client import Client, Role
 from sojourn.core.scope import Grants
 from sojourn.core.session import Session
@@ -67,8 +68,8 @@ class MintTokens:
         audiences = sorted({grant.audience for grant in session.grants.audiences})
         return tuple(self._access(session, audience, mark) for audience in audiences)
 
-    def client_token(self, client: Client) -> Token:
-        """A token by which `client` calls us, bound to its registered key."""
+    def client_token(self, client: Client, *, key: str | None = None) -> Token:
+        """A token by which `client` calls us, bound to its registered key, or to `key` if given."""
         now = self._clock.now()
         issued = to_micros(now) // _SECOND
         expires = issued + int(self._life.total_seconds())
@@ -81,7 +82,7 @@ class MintTokens:
             "exp": expires,
             "iat": issued,
             "jti": self._entropy.token(_JTI_BYTES),
-            "cnf": {"jkt": client.thumbprint},
+            "cnf": to_cnf(key or client.thumbprint),
             "scope": scope,
             "role": str(client.role),
         }

@@ -15,6 +15,7 @@ from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
 
 INVITATION: Final = "invitation"
+_NO_CERTIFICATE: Final[Mapping[str, str]] = {}
 _OPERATORS: Final = OwnerId("operators")
 
 CheckKey = Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -36,9 +37,16 @@ class RegisterClient:
         self._check_key = check_key
 
     async def __call__(
-        self, *, name: str, role: Role, owner: str, jwk: Mapping[str, str], audience: str | None
+        self,
+        *,
+        name: str,
+        role: Role,
+        owner: str,
+        jwk: Mapping[str, str],
+        audience: str | None,
+        certificate: Mapping[str, str] | None = None,
     ) -> Client:
-        """The client, registered by an operator.
+        """The client, registered by an operator; without a `jwk` only its certificate speaks for it.
 
         Raises:
             Invalid: codes `bad_name`, `bad_key`, `audience_expected`.
@@ -46,7 +54,9 @@ class RegisterClient:
         """
         if (role is Role.GUARD) != (audience is not None):
             raise Invalid("audience_expected", "a guard has an audience, and no other client has one")
-        client = await self._describe(name, role, OwnerId(owner), jwk, audience=audience)
+        client = await self._describe(
+            name, role, OwnerId(owner), jwk, audience=audience, certificate=certificate or {}
+        )
         await self._store.commit(Change(steps=(register(client),)))
         return client
 
@@ -66,12 +76,19 @@ class RegisterClient:
         return client
 
     async def _describe(
-        self, name: str, role: Role, owner: OwnerId, jwk: Mapping[str, str], *, audience: str | None = None
+        self,
+        name: str,
+        role: Role,
+        owner: OwnerId,
+        jwk: Mapping[str, str],
+        *,
+        audience: str | None = None,
+        certificate: Mapping[str, str] = _NO_CERTIFICATE,
     ) -> Client:
         check_name(name)
         if await self._store.client_named(name) is not None:
             raise Conflict("client_exists", f"there is a client `{name}` already")
-        key = self._check_key(jwk)
+        key = {} if certificate and not jwk else self._check_key(jwk)
         return Client(
             id=ClientId(from_uuid(CLIENT, self._entropy.uuid7())),
             version=1,
@@ -79,7 +96,8 @@ class RegisterClient:
             role=role,
             owner=owner,
             jwk=key,
-            thumbprint=thumbprint_of(key),
+            thumbprint=thumbprint_of(key) if key else "",
             registered_at=self._clock.now(),
             audience=audience,
+            certificate=certificate,
         )

@@ -75,9 +75,9 @@ class SealJournal:
         return entries[1:]
 
     def _require_signed(self, frontier: Frontier, note: str) -> None:
-        """The last checkpoint is ours, and the stored tiles have its root."""
+        """The last checkpoint is ours, whichever key signed it, and the stored tiles have its root."""
         try:
-            signed = open_checkpoint(note.encode(), [Ed25519Verifier.from_vkey(self._signer.vkey)])
+            signed = open_checkpoint(note.encode(), map(Ed25519Verifier.from_vkey, self._signer.vkeys))
         except LedgerError as error:
             raise _broken(f"the last checkpoint cannot be believed: {error.message}") from error
         if signed != Checkpoint(self._origin, frontier.size, frontier.root()):

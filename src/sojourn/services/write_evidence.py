@@ -45,6 +45,8 @@ class WriteEvidence:
             raise NotFound("unknown_session", f"there is no session `{session[:40]}`")
         size, checkpoint = await self._covering(entries[-1].index)
         proofs = await self._prove([entry.index for entry in entries], size)
+        if not _signed_by(checkpoint, self._signer.vkey):
+            raise Unavailable("not_sealed", "the key was rotated a moment ago")
         facts = [_record(entry) for entry in entries]
         seal = Seal(_NoteKey(self._signer), self._signer.vkey)
         bundle = build(facts, proofs, checkpoint.encode(), seal=seal, made_at=self._clock.now())
@@ -54,7 +56,8 @@ class WriteEvidence:
         deadline = self._clock.monotonic() + WAIT_FOR_SEAL_S
         while True:
             sealed = await self._store.checkpoint()
-            if sealed is not None and sealed[0] > index:
+            # A bundle speaks with one key: after a rotation the next checkpoint is waited for.
+            if sealed is not None and sealed[0] > index and _signed_by(sealed[1], self._signer.vkey):
                 return sealed
             if self._clock.monotonic() >= deadline:
                 raise Unavailable("not_sealed", "the newest facts are not under a checkpoint yet")
@@ -90,6 +93,11 @@ class _NoteKey:
     def sign(self, text: bytes) -> bytes:
         note = self._signer.sign_note(text.decode()).encode()
         return parse_note(note, max_bytes=MAX_BUNDLE_BYTES).signatures[-1].signature
+
+
+def _signed_by(checkpoint: str, vkey: str) -> bool:
+    note, key = parse_note(checkpoint.encode(), max_bytes=MAX_BUNDLE_BYTES), parse_vkey(vkey)
+    return any((line.name, line.key_id) == (key.name, key.key_id) for line in note.signatures)
 
 
 def _tiles_for(index: int, size: int) -> set[tuple[int, int]]:

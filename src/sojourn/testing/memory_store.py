@@ -13,21 +13,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
 
-from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand, Once, Revocation
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
 from sojourn.core.errors import Conflict, Refused
 from sojourn.core.ids import ErrandId, LeaseId, SessionId, TargetId
-from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease, LeaseState
-from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind
-from sojourn.core.review import Review
+from sojourn.core.replay import ROW_TYPES
 from sojourn.core.session import LEAVING, Session, State
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target, TargetState
-from sojourn.core.trigger import Trigger
 from sojourn.ports.store import (
     FeedEntry,
     FeedPage,
@@ -42,18 +39,7 @@ from sojourn.testing.memory_rows import MemoryAccounts, RowReads
 
 Watch = Callable[[Change], None]
 
-_KINDS: Final[dict[type, RowKind]] = {
-    Session: RowKind.SESSION,
-    Lease: RowKind.LEASE,
-    Client: RowKind.CLIENT,
-    Charter: RowKind.CHARTER,
-    Target: RowKind.TARGET,
-    Kill: RowKind.KILL,
-    Approval: RowKind.APPROVAL,
-    Trigger: RowKind.TRIGGER,
-    PolicySet: RowKind.POLICY,
-    Review: RowKind.REVIEW,
-}
+_KINDS: Final = {row: kind for kind, row in ROW_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +192,10 @@ class MemoryStore(RowReads, MemoryAccounts, MemoryKept):
         await asyncio.sleep(0)
         leases = cast("list[Lease]", self._all(RowKind.LEASE))
         return sum(one.target == target and one.state is not LeaseState.DESTROYED for one in leases)
+
+    async def signing_keys(self) -> Sequence[SigningKey]:
+        await asyncio.sleep(0)
+        return sorted(cast("list[SigningKey]", self._all(RowKind.KEY)), key=lambda it: (it.made_at, it.id))
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:

@@ -154,7 +154,7 @@ class LeasesView(Answer):
 
 class FeedEntryView(Answer):
     n: int
-    kind: Literal["session", "client", "owner", "charter", "key", "everything"]
+    kind: Literal["session", "client", "owner", "charter", "key", "everything", "signer"]
     id: str
     min_gen: int | None
 
@@ -177,6 +177,7 @@ class ClientView(Answer):
     audience: str | None
     attestor: str
     rule: dict[str, str]
+    certificate: dict[str, str]
     registered_at: str
     removed_at: str | None
 
@@ -302,7 +303,7 @@ class OAuthErrorView(Answer):
 
 class ClientTokenView(Answer):
     access_token: str
-    token_type: Literal["DPoP"]
+    token_type: Literal["DPoP", "Bearer"]
     expires_in: int
     scope: str
 
@@ -315,6 +316,7 @@ class FeedPromiseView(Answer):
 class DeploymentView(Answer):
     issuer: str
     log_vkey: str
+    log_vkeys: list[str]
     log_origin: str
     feed: FeedPromiseView
     server_time: str
@@ -333,6 +335,24 @@ class KeysView(Answer):
     keys: list[dict[str, str]]
 
 
+class SigningKeyView(Answer):
+    """The public half of a signing key, and how far its life has come."""
+
+    kid: str
+    purpose: Literal["tokens", "introspection", "status", "events", "checkpoints"]
+    state: Literal["next", "active", "verify_only", "revoked"]
+    algorithm: str
+    jwk: dict[str, str]
+    made_at: str
+    activated_at: str | None
+    retired_at: str | None
+    revoked_at: str | None
+
+
+class SigningKeysView(Answer):
+    keys: list[SigningKeyView]
+
+
 class MetadataView(Answer):
     """Authorization server metadata (RFC 8414)."""
 
@@ -343,5 +363,6 @@ class MetadataView(Answer):
     response_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
     token_endpoint_auth_signing_alg_values_supported: list[str]
+    tls_client_certificate_bound_access_tokens: bool
     dpop_signing_alg_values_supported: list[str]
     scopes_supported: list[str]

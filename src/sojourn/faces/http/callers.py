@@ -12,30 +12,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
+from uuid import uuid4
 
 from fastapi import Depends, Request
 
 from sojourn.core import proof
+from sojourn.core.binding import from_cnf, is_certificate
 from sojourn.core.change import Once
 from sojourn.core.client import Client, Role
 from sojourn.core.errors import Invalid, NotFound, Refused, Unauthenticated
 from sojourn.core.ids import SESSION, ClientId, SessionId, to_uuid
+from sojourn.core.nonce import nonces_at
 from sojourn.core.session import Session
 from sojourn.core.window import EPOCH
 from sojourn.faces.http.desk import Desk, desk_of
+from sojourn.faces.http.limits import ENDING
+from sojourn.faces.http.peer import presented
 from sojourn.faces.http.replay import mark_of
 from sojourn.faces.http.rights import require_right
 from sojourn.jose import VerifyKey, verify_client_token, verify_proof
+from sojourn.jose.certificates import Certificate, matches
 
 SCOPES: Final = {Role.WORKLOAD: "sessions", Role.GUARD: "feed", Role.OPERATOR: "operate"}
+_LARGEST_DATE: Final = 253_402_300_799  # the last second of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
     """The key that signed this request's proof, and the mark that makes the proof single-use."""
 
-    thumbprint: str
+    thumbprint: str  # or the binding to a certificate (`core.binding`)
     once: Once
+    certificate: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +65,28 @@ def holder(request: Request, *, token: str | None = None, key: str | None = None
 
     Raises:
         Unauthenticated: code `missing_proof`, `bad_proof` or `wrong_key`.
+        NonceWanted: this server wants one in proofs.
     """
     desk = desk_of(request)
     proofs = request.headers.getlist("dpop")
+    shown_certificate = None if proofs else presented(request, desk.peers)
+    if shown_certificate is not None:
+        return _by_certificate(shown_certificate, key, desk.clock.now())
     if len(proofs) != 1 or "," in proofs[0]:
         raise Unauthenticated("missing_proof", f"expected exactly one DPoP proof, got {len(proofs)}")
     now = desk.clock.now()
     shown = verify_proof(proofs[0]).read()
     ath = None if token is None else proof.ath_of(token)
-    proof.judge(shown, proof.Demand(request.method, url_of(request, desk), key, ath), now)
+    nonces = () if desk.nonce_secret is None else nonces_at(desk.nonce_secret, now)
+    proof.judge(shown, proof.Demand(request.method, url_of(request, desk), key, ath, nonces), now)
     return Holder(shown.key, mark_of(shown, now))
+
+
+def _by_certificate(shown: Certificate, key: str | None, now: datetime) -> Holder:
+    """The holder of a certificate, as TLS has shown it for this connection: nothing can be replayed."""
+    if key is not None and key != shown.binding:
+        raise Unauthenticated("wrong_key", "the token is bound to another certificate, or to a key")
+    return Holder(shown.binding, Once("tls", uuid4().hex, now), shown)
 
 
 def url_of(request: Request, desk: Desk) -> str:
@@ -86,18 +106,48 @@ async def client_of(request: Request) -> tuple[Client, Once]:
     claims = verify_client_token(compact, _our_keys(desk))
     now = desk.clock.now()
     _check_token(claims, desk.settings.issuer, now)
-    held = holder(request, token=compact, key=_member(claims, "cnf", "jkt"))
-    desk.replays.note(held.once, now)
+    binding = from_cnf(claims.get("cnf")) or ""
+    _check_scheme(request, binding)
+    held = holder(request, token=compact, key=binding)
+    _pace(request, held)
+    await desk.replays.spend(held.once)
     client = await desk.store.client(ClientId(str(claims["sub"])))
-    if client is None or client.removed_at is not None or client.thumbprint != held.thumbprint:
+    if client is None or client.removed_at is not None or not speaks_for(held, client, desk):
         raise Unauthenticated("client_removed", "the token's client is not registered")
     return client, held.once
+
+
+def speaks_for(held: Holder, client: Client, desk: Desk) -> bool:
+    """Whether the key or certificate is the one, or one of those, that the client is registered with."""
+    if held.certificate is None:
+        return hmac.compare_digest(client.thumbprint.encode(), held.thumbprint.encode())
+    rule = client.certificate
+    return bool(rule) and matches(rule, held.certificate, desk.peers.authorities, desk.clock.now())
+
+
+def _check_scheme(request: Request, binding: str) -> None:
+    """A token bound to a key comes with a proof, as `DPoP`; one bound to a certificate as `Bearer`."""
+    scheme = request.headers["authorization"].partition(" ")[0].lower()
+    if scheme != ("bearer" if is_certificate(binding) else "dpop"):
+        raise Unauthenticated("missing_token", "the token is bound, and was sent by another scheme")
+
+
+def _pace(request: Request, held: Holder) -> None:
+    """Tell the holder of a key that calls too often to wait, unless it takes access away.
+
+    Raises:
+        Unavailable: code `too_many_calls`.
+    """
+    route = getattr(request.scope.get("route"), "path", "")
+    if not route.endswith(ENDING):
+        desk = desk_of(request)
+        desk.pace.take(held.thumbprint, desk.clock.monotonic())
 
 
 def _token(request: Request) -> str:
     values = request.headers.getlist("authorization")
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-    if scheme.lower() != "dpop" or not token:
+    if scheme.lower() not in ("dpop", "bearer") or not token:
         raise Unauthenticated("missing_token", "expected one header `Authorization: DPoP TOKEN`")
     return token
 
@@ -110,16 +160,12 @@ def _check_token(claims: Mapping[str, object], issuer: str, now: datetime) -> No
     if claims.get("iss") != issuer or claims.get("aud") != issuer:
         raise Unauthenticated("bad_token", "the token was not made by us for us")
     expires = claims.get("exp")
-    if isinstance(expires, bool) or not isinstance(expires, int) or (now - EPOCH).total_seconds() >= expires:
+    if isinstance(expires, bool) or not isinstance(expires, int) or expires > _LARGEST_DATE:
+        raise Unauthenticated("bad_token", "claim `exp` is no date")
+    if (now - EPOCH).total_seconds() >= expires:
         raise Unauthenticated("bad_token", "the token has expired")
     if not isinstance(claims.get("sub"), str) or "sid" in claims:
         raise Unauthenticated("bad_token", "the token is no client's")
-
-
-def _member(claims: Mapping[str, object], outer: str, inner: str) -> str:
-    held = claims.get(outer)
-    value = held.get(inner) if isinstance(held, dict) else None
-    return value if isinstance(value, str) and value.isascii() else ""
 
 
 async def with_role(request: Request, *roles: Role) -> tuple[Client, Once]:
@@ -141,8 +187,7 @@ async def _reading_operator(request: Request) -> Client:
 
 
 async def _writing_operator(request: Request) -> Client:
-    client, once = await with_role(request, Role.OPERATOR)
-    await desk_of(request).replays.spend(once)
+    client, _ = await with_role(request, Role.OPERATOR)
     return client
 
 
@@ -152,11 +197,12 @@ async def _lister(request: Request) -> Client:
 
 async def session_holder(request: Request, session_id: str) -> Viewed:
     """S: the session whose bound key signed the proof; any other caller learns nothing."""
-    desk, now = desk_of(request), desk_of(request).clock.now()
+    desk = desk_of(request)
     if "authorization" in request.headers:
         raise Unauthenticated("bad_proof", "this route takes the session's own proof and no token")
     held = holder(request)
-    desk.replays.note(held.once, now)
+    _pace(request, held)
+    await desk.replays.spend(held.once)
     session = await find(desk, session_id)
     if not hmac.compare_digest(session.key, held.thumbprint):
         raise no_such_session()
@@ -175,11 +221,10 @@ async def viewer(request: Request, session_id: str) -> Viewed:
 
 
 async def changer(request: Request, session_id: str) -> Viewed:
-    """C operator or S, for what changes the session; the proof is marked in the store."""
+    """C operator or S, for what changes the session."""
     viewed = await viewer(request, session_id)
     if viewed.client is not None and viewed.client.role is not Role.OPERATOR:
         raise Refused("wrong_role", "expected an operator, or the session's own key")
-    await desk_of(request).replays.spend(viewed.once)
     return viewed
 
 

@@ -13,6 +13,7 @@ from sojourn.faces.http.callers import ReadingOperator, WritingOperator
 from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.schemas import ClientBody
 from sojourn.jose import VerifyKey
+from sojourn.jose.certificates import check_rule
 
 
 async def register_client(request: Request, caller: WritingOperator, body: ClientBody) -> Response:
@@ -20,11 +21,20 @@ async def register_client(request: Request, caller: WritingOperator, body: Clien
     if body.attestor is not None:
         return await _federate(request, body, body.attestor)
     _check_audience(body)
-    if body.jwk is None or body.rule:
-        raise Invalid("invalid_request", "expected `jwk`, or `attestor` with its `rule`")
-    key = VerifyKey.from_jwk(body.jwk.members())  # a point that is not on the curve is refused here
+    if body.rule or (body.jwk is None and body.certificate is None):
+        raise Invalid("invalid_request", "expected `jwk` or `certificate`, or `attestor` with its `rule`")
+    # A point that is not on the curve is refused here.
+    jwk = {} if body.jwk is None else VerifyKey.from_jwk(body.jwk.members()).jwk
+    rule = {str(kind): value for kind, value in (body.certificate or {}).items()}
+    if rule:
+        check_rule(rule)
     client = await desk_of(request).verbs.register_client(
-        name=body.name, role=Role(body.role), owner=body.owner, jwk=key.jwk, audience=body.audience
+        name=body.name,
+        role=Role(body.role),
+        owner=body.owner,
+        jwk=jwk,
+        audience=body.audience,
+        certificate=rule,
     )
     return views.reply(views.client(client), 201)
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
 from sojourn.config import Settings
 from sojourn.faces.http import doors
 from sojourn.faces.http.governance import Governance
-from sojourn.faces.http.limits import Places
+from sojourn.faces.http.limits import Pace, Places
 from sojourn.faces.http.meters import Meters
+from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.clock import Clock
 from sojourn.ports.feed import Bell
-from sojourn.ports.keys import NoteSigner, TokenSigner
+from sojourn.ports.keys import KeyRing, NoteSigner, TokenSigner
 from sojourn.ports.store import Store
 
 
@@ -53,6 +54,8 @@ class Verbs:
     reconcile_sessions: doors.ReconcileSessions
     write_evidence: doors.WriteEvidence
     governance: Governance
+    rotate_key: doors.RotateKey
+    revoke_key: doors.RevokeKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,16 @@ class Desk:
     bell: Bell
     signer: TokenSigner
     notes: NoteSigner
+    keys: KeyRing
     attestors: Mapping[str, Attestor]
     replays: Replays
     feed_places: Places
     watch_places: Places
+    pace: Pace
     meters: Meters
     verbs: Verbs
+    peers: PeerTrust = field(default_factory=PeerTrust)
+    nonce_secret: bytes | None = None  # without one, proofs need no nonce
 
 
 def desk_of(request: Request) -> Desk:

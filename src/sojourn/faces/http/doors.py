@@ -21,6 +21,7 @@ from sojourn.core.policy import PolicySet, Question
 from sojourn.core.review import Review
 from sojourn.core.secret import Secret
 from sojourn.core.session import Session, Task
+from sojourn.core.signing_key import Purpose, SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.ports.attestor import Evidence
@@ -166,7 +167,7 @@ class Mint(Protocol):
 
     def __call__(self, session: Session, mark: Mark, /) -> Sequence[Token]: ...
 
-    def client_token(self, client: Client, /) -> Token: ...
+    def client_token(self, client: Client, /, *, key: str | None = None) -> Token: ...
 
 
 class StopSession(Protocol):
@@ -189,7 +190,14 @@ class Login(Protocol):
 
 class RegisterClient(Protocol):
     async def __call__(
-        self, *, name: str, role: Role, owner: str, jwk: Mapping[str, str], audience: str | None
+        self,
+        *,
+        name: str,
+        role: Role,
+        owner: str,
+        jwk: Mapping[str, str],
+        audience: str | None,
+        certificate: Mapping[str, str] | None = None,
     ) -> Client: ...
 
 
@@ -283,3 +291,11 @@ class ReconcileSessions(Protocol):
 
 class WriteEvidence(Protocol):
     async def __call__(self, session: SessionId) -> str: ...
+
+
+class RotateKey(Protocol):
+    async def __call__(self, purpose: Purpose) -> SigningKey: ...
+
+
+class RevokeKey(Protocol):
+    async def __call__(self, kid: str, *, by: str) -> SigningKey: ...

@@ -63,7 +63,6 @@ async def forward_delete(request: Request, session_id: str, grant: str, path: st
 async def _forward(request: Request, session_id: str, grant: str) -> Response:
     desk = desk_of(request)
     viewed = await session_holder(request, session_id)
-    await desk.replays.spend(viewed.once)
     outgoing = Outgoing(
         method=request.method,
         path=_far_path(request),

@@ -6,6 +6,7 @@ refused; every answer forbids caching and sniffing. Plain ASGI.
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -13,13 +14,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sojourn.core.errors import Invalid
-from sojourn.faces.http import strict_json
+from sojourn.core.fingerprint import fingerprint
+from sojourn.faces.http import request_log, strict_json
 from sojourn.faces.http.limits import BODY_BYTES, EGRESS_BYTES, HEADER_TEXT, QUERY_BYTES
 from sojourn.faces.http.problems import render
 
+log: Final = logging.getLogger("sojourn.refused")
 _SECRET_NAMES: Final = frozenset(
     {"access_token", "token", "dpop", "authorization", "client_assertion", "assertion"}
 )
+_NOT_RECOGNISED: Final = (400, 401, 403)
 _FORM_PATHS: Final = frozenset({"/oauth2/token"})
 FORWARDED: Final = "/egress/"
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -40,12 +44,19 @@ class Envelope:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._sampler = request_log.Sampler()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        send = _with_security_headers(send)
+        answered = _Answered(_recording(scope, send), request_log.begin().id)
+        try:
+            await self._answer(scope, receive, answered)
+        finally:
+            request_log.finish(scope, answered.status, self._sampler)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             forwarded = scope["path"].startswith(FORWARDED)  # what it holds is for another API to judge
             _check_head(scope, forwarded=forwarded)
@@ -58,12 +69,36 @@ class Envelope:
         await self._app(scope, _replay(body, receive), send)
 
 
-def _with_security_headers(send: Send) -> Send:
-    async def outward(message: Message) -> None:
+class _Answered:
+    """Puts on every answer what every answer carries, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = 500  # unless something is answered, it was a defect
+
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.status = message["status"]
             headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._request_id
             for name, value in SECURITY:
                 headers[name] = value
+        await self._send(message)
+
+
+def _recording(scope: Scope, send: Send) -> Send:
+    """Write down who was not recognised: by fingerprint only, so that the log is worth nothing to a thief."""
+
+    async def outward(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] in _NOT_RECOGNISED:
+            shown = {
+                name.decode("latin-1"): fingerprint(value)
+                for name, value in scope["headers"]
+                if name in (b"authorization", b"dpop")
+            }
+            if shown:
+                log.info("%s %s refused: %s", scope["method"], scope["path"][:200], shown)
         await send(message)
 
     return outward

@@ -24,6 +24,8 @@ FEED_PAGE: Final = 10_000  # entries in one answer, about 1 MB
 PAGE_AT_MOST: Final = 200
 PAGE_USUAL: Final = 50
 PROOFS_REMEMBERED: Final = 500_000  # about 80 MB at worst; at the bound callers wait, nobody slips in
+CALLERS_PACED: Final = 10_000  # about 2 MB; beyond it the quietest are forgotten
+ENDING: Final = ("/kill", "/complete", "/suspend")  # what takes access away is never told to wait
 CLIENT_TOKEN_LIFE: Final = timedelta(seconds=300)
 
 
@@ -48,3 +50,33 @@ class Places:
             yield
         finally:
             self.taken -= 1
+
+
+class Pace:
+    """How often each caller may call: so many a second, and as many again at once.
+
+    A caller has one number, the instant at which its calls so far would have been spread out
+    evenly; it is let through while that lies less than the burst ahead.
+    """
+
+    def __init__(self, per_second: int, *, most: int = CALLERS_PACED) -> None:
+        self._step_s = 1 / per_second
+        self._burst_s = 1.0
+        self._most = most
+        self._even: dict[str, float] = {}  # the last to call is the last
+
+    def take(self, caller: str, now: float) -> None:
+        """Count a call at `now`, in seconds of a clock that never goes back.
+
+        Raises:
+            Unavailable: code `too_many_calls`.
+        """
+        even = max(self._even.pop(caller, now), now)
+        early = even - now > self._burst_s
+        self._even[caller] = even if early else even + self._step_s
+        if len(self._even) > self._most:
+            del self._even[next(iter(self._even))]
+        if early:
+            raise Unavailable(
+                "too_many_calls", f"at most {1 / self._step_s:.0f} calls a second; wait a second"
+            )

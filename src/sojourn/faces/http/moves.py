@@ -27,8 +27,6 @@ async def beat(request: Request, session_id: str, body: BeatBody = BeatBody()) -
     """Say that the workload lives; get fresh tokens."""
     desk = desk_of(request)
     viewed = await session_holder(request, session_id)
-    if body.renew or body.evidence is not None:
-        await desk.replays.spend(viewed.once)
     try:
         evidence = None if body.evidence is None else evidence_of(body.evidence)
         beaten = await desk.verbs.beat(
@@ -83,10 +81,15 @@ async def enter_phase(request: Request, viewed: Changer, body: EnterBody) -> Res
 
 async def _shrunk(desk: Desk, viewed: Viewed, session: Session) -> Response:
     """The session, and for the holder of its key the tokens of its new generation."""
-    fresh: Sequence[Token] = ()
-    if viewed.client is None and session.state is State.ACTIVE:
-        fresh = (await desk.verbs.beat(session.id, session.key, renew=False)).tokens  # it knows who gets any
+    fresh = await _tokens_after(desk, session) if viewed.client is None else ()
     return views.reply({"session": views.session(session), "tokens": views.tokens(fresh)})
+
+
+async def _tokens_after(desk: Desk, session: Session) -> Sequence[Token]:
+    """What a beat would bring now; a session whose beats bring evidence waits for the next one."""
+    if session.state is not State.ACTIVE or session.beat.evidence == "fresh":
+        return ()
+    return (await desk.verbs.beat(session.id, session.key, renew=False)).tokens
 
 
 async def kill(request: Request, viewed: Stopper, body: StopBody | None = None) -> Response:

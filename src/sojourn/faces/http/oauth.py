@@ -22,6 +22,7 @@ from sojourn.faces.http.callers import SCOPES, Holder, holder
 from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.limits import CLIENT_TOKEN_LIFE, FORM_FIELDS
 from sojourn.faces.http.problems import oauth_error
+from sojourn.faces.http.tls_client import METHODS, by_certificate
 from sojourn.ports.attestor import Evidence
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -44,9 +45,9 @@ async def _token(request: Request) -> Response:
     scope = SCOPES[client.role]
     if not set(form.get("scope", scope).split()) <= {scope}:
         raise Invalid("invalid_request", f"the only scope of this client is `{scope}`")
-    minted = desk.verbs.mint.client_token(client)
-    life = int(CLIENT_TOKEN_LIFE.total_seconds())
-    return views.reply({"access_token": minted.jwt, "token_type": "DPoP", "expires_in": life, "scope": scope})
+    minted = desk.verbs.mint.client_token(client, key=held.thumbprint)
+    life, kind = int(CLIENT_TOKEN_LIFE.total_seconds()), "DPoP" if held.certificate is None else "Bearer"
+    return views.reply({"access_token": minted.jwt, "token_type": kind, "expires_in": life, "scope": scope})
 
 
 def _form(body: bytes) -> dict[str, str]:
@@ -61,12 +62,14 @@ def _form(body: bytes) -> dict[str, str]:
         raise Invalid("invalid_request", "a parameter is repeated or unknown")
     if form.get("grant_type") != "client_credentials":
         raise Invalid("unsupported_grant_type", "expected `grant_type=client_credentials`")
-    if form.get("client_assertion_type") != ASSERTION_TYPE or not form.get("client_assertion"):
-        raise Unauthenticated("bad_evidence", "expected a client assertion (RFC 7523)")
     return form
 
 
 async def _recognise(desk: Desk, form: Mapping[str, str], held: Holder) -> Client:
+    if held.certificate is not None and "client_assertion" not in form:
+        return await by_certificate(desk, form.get("client_id"), held)
+    if form.get("client_assertion_type") != ASSERTION_TYPE or not form.get("client_assertion"):
+        raise Unauthenticated("bad_evidence", "expected a client assertion (RFC 7523)")
     now = desk.clock.now()
     evidence = Evidence("private_key_jwt", form["client_assertion"])
     attestation = await desk.attestors["private_key_jwt"].attest(evidence, now)
@@ -82,8 +85,8 @@ async def _recognise(desk: Desk, form: Mapping[str, str], held: Holder) -> Clien
 
 
 async def keys(request: Request) -> Response:
-    """The public keys of access tokens (RFC 7517)."""
-    return views.reply({"keys": [dict(key) for key in desk_of(request).signer.public_keys()]})
+    """The public keys of everything we sign as a JWT (RFC 7517): next, active and verify-only."""
+    return views.reply({"keys": [dict(key) for key in desk_of(request).keys.published()]})
 
 
 async def metadata(request: Request) -> Response:
@@ -96,7 +99,8 @@ async def metadata(request: Request) -> Response:
             "jwks_uri": f"{issuer}/oauth2/jwks",
             "grant_types_supported": ["client_credentials"],
             "response_types_supported": [],
-            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt", *METHODS],
+            "tls_client_certificate_bound_access_tokens": True,
             "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
             "dpop_signing_alg_values_supported": ["ES256"],
             "scopes_supported": sorted(SCOPES.values()),
@@ -115,6 +119,7 @@ async def deployment(request: Request) -> Response:
         {
             "issuer": desk.settings.issuer,
             "log_vkey": desk.notes.vkey,
+            "log_vkeys": list(desk.notes.vkeys),
             "log_origin": desk.notes.name,
             "feed": feed,
             "server_time": show(desk.clock.now()),

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from sojourn.faces.http.answers import OAuthErrorView, ProblemView
 from sojourn.faces.http.envelope import FORWARDED
+from sojourn.faces.http.limits import ENDING
 from sojourn.faces.http.problems import MEDIA_TYPE
 
 ANY: Final = "*/*"
@@ -26,11 +27,12 @@ _WORDS: Final = {
     415: "Another media type is expected",
     422: "A member is missing, unknown or out of bounds",
     500: "A defect of ours",
+    429: "This caller calls too often; it should come back in a second",
     502: "A target refused, failed or did not answer",
     503: "We cannot answer now; nothing was granted",
 }
 _OPEN_ERRORS: Final = (400, 404, 405, 413, 422, 503)
-_CALLER_ERRORS: Final = (401, 403)
+_CALLER_ERRORS: Final = (401, 403, 429)
 _WRITE_ERRORS: Final = (409, 415, 502)
 
 _FORM: Final = {
@@ -71,7 +73,9 @@ def responses_of(
 def _errors(method: str, path: str) -> tuple[int, ...]:
     if path == "/oauth2/token":
         return (400, 401, 405, 413, 415, 503)
-    callers = _CALLER_ERRORS if path.startswith(("/v1", "/signals", FORWARDED)) or path == "/metrics" else ()
+    callers: tuple[int, ...] = ()
+    if path.startswith(("/v1", "/signals", FORWARDED)) or path == "/metrics":
+        callers = tuple(code for code in _CALLER_ERRORS if code != 429 or not path.endswith(ENDING))
     asks_a_target = path.endswith(("/reconcile", "/standing")) or path.startswith(FORWARDED)
     writes = _WRITE_ERRORS if method != "GET" else (409, 502) if asks_a_target else (415,)
     return tuple(sorted((*_OPEN_ERRORS, *callers, *writes)))

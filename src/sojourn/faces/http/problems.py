@@ -15,6 +15,7 @@ from starlette.responses import Response
 from sojourn.core.errors import (
     Conflict,
     Invalid,
+    NonceWanted,
     NotFound,
     Refused,
     SojournError,
@@ -23,6 +24,7 @@ from sojourn.core.errors import (
     Unavailable,
 )
 from sojourn.faces.http.meanings import MEANINGS
+from sojourn.faces.http.request_log import note_code
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -43,11 +45,13 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "too_large": 413,
     "unsupported_media_type": 415,
     "method_not_allowed": 405,
+    "too_many_calls": 429,
     "internal_error": 500,
 }
 
 _HEADERS_OF_STATUS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'DPoP algs="ES256"'},
+    429: {"Retry-After": "1"},
     503: {"Retry-After": "1"},
 }
 
@@ -57,6 +61,7 @@ _OAUTH_CODES: Final[Mapping[str, str]] = {
     "wrong_key": "invalid_dpop_proof",
     "missing_proof": "invalid_dpop_proof",
     "replayed_proof": "invalid_dpop_proof",
+    "use_dpop_nonce": "use_dpop_nonce",
     "unsupported_grant_type": "unsupported_grant_type",
 }
 
@@ -74,6 +79,7 @@ def title_of(code: str) -> str:
 
 def problem(error: SojournError, extension: Mapping[str, object] | None = None) -> Response:
     """`error` as a problem document (RFC 9457, section 3)."""
+    note_code(error.code)
     status = status_of(error)
     members: dict[str, object] = {
         "type": f"urn:sojourn:problem:{error.code}",
@@ -83,14 +89,23 @@ def problem(error: SojournError, extension: Mapping[str, object] | None = None) 
         "code": error.code,
         **(extension or {}),
     }
-    headers = dict(_HEADERS_OF_STATUS.get(status, {}))
+    headers = {**_HEADERS_OF_STATUS.get(status, {}), **_nonce(error)}
     return Response(msgspec.json.encode(members), status, headers, MEDIA_TYPE)
+
+
+def _nonce(error: SojournError) -> Mapping[str, str]:
+    """How a nonce is given (RFC 9449, sections 8 and 9)."""
+    if not isinstance(error, NonceWanted):
+        return {}
+    return {"DPoP-Nonce": error.nonce, "WWW-Authenticate": 'DPoP error="use_dpop_nonce", algs="ES256"'}
 
 
 def oauth_error(error: SojournError) -> Response:
     """`error` as OAuth says it."""
+    note_code(error.code)
     status, code = _oauth_form(error)
     headers = dict(_HEADERS_OF_STATUS.get(status, {})) if status != 401 else {"WWW-Authenticate": "DPoP"}
+    headers |= _nonce(error)
     body = msgspec.json.encode({"error": code, "error_description": _plain(error.message)})
     return Response(body, status, headers, "application/json")
 

@@ -1,7 +1,7 @@
-"""Proofs that were seen: each counts once.
+"""Proofs that were seen: each counts once, at whichever node and across restarts.
 
-In memory for what only reads or says "I live"; by a mark in the store, which survives a restart
-and is shared between nodes, for what changes state.
+By a mark in the store, in a commit of its own or in that of what the proof asks for; in memory
+too, so that what this process has seen is refused without asking the store.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Replays:
         self._seen: OrderedDict[str, datetime] = OrderedDict()
 
     def note(self, mark: Once, now: datetime) -> None:
-        """Remember a proof in this process.
+        """Remember a proof in this process; the mark is in the commit that follows.
 
         Raises:
             Unauthenticated: code `replayed_proof`; it was seen before.
@@ -48,11 +48,13 @@ class Replays:
         self._seen[mark.key] = mark.expires_at
 
     async def spend(self, mark: Once) -> None:
-        """Remember a proof for good, before anything is changed because of it.
+        """Remember a proof for good, before anything is shown or changed because of it.
 
         Raises:
             Unauthenticated: code `replayed_proof`.
+            Unavailable: code `too_many_proofs`, or the store cannot answer.
         """
+        self.note(mark, mark.expires_at - KEEP_JTI)
         try:
             await self._store.commit(Change(once=(mark,)))
         except Refused as error:

@@ -127,6 +127,10 @@ class LoginBody(Wire):
     jwk: PublicKey
 
 
+CertificateMember = Literal["self_signed", "subject_dn", "san_dns", "san_uri", "san_ip", "san_email"]
+CertificateValue = Annotated[str, StringConstraints(min_length=1, max_length=24_000)]
+
+
 class ClientBody(Wire):
     """A caller to register."""
 
@@ -137,6 +141,9 @@ class ClientBody(Wire):
     audience: Audience | None = None
     attestor: Name | None = None  # for a workload without a key
     rule: Annotated[dict[ClaimName, RuleValue], Field(max_length=32)] = {}
+    certificate: dict[CertificateMember, CertificateValue] | None = Field(
+        default=None, min_length=1, max_length=1
+    )
 
 
 class CredentialBody(Wire):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import signal
+import ssl
 import threading
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,6 +17,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sojourn.core.errors import Invalid
+from sojourn.faces.http.peer import PeerProtocol, PeerTrust, ask_for_certificates, follow_registrations
+from sojourn.jose.certificates import read_authorities
 
 _STOP_WITHIN_S: Final = 5  # longer than any long poll of the feed; then connections are cut
 _KEEP_ALIVE_S: Final = 75  # longer than the pause between two heartbeats
@@ -29,6 +33,8 @@ class Listen:
     port: int
     certificate: Path | None = None
     key: Path | None = None
+    client_authorities: Path | None = None  # with it, callers may show a certificate
+    proxies: tuple[str, ...] = ()  # whose `Client-Cert` header is believed
 
 
 def check(listen: Listen) -> None:
@@ -41,13 +47,25 @@ def check(listen: Listen) -> None:
         raise Invalid("bad_port", f"expected a port from 1 to 65535, got {listen.port}")
     if (listen.certificate is None) != (listen.key is None):
         raise Invalid("bad_tls", "expected a certificate and its key, or neither")
-    for path in (listen.certificate, listen.key):
+    if listen.client_authorities is not None and listen.certificate is None:
+        raise Invalid("bad_tls", "client certificates need TLS: give a certificate and its key")
+    for path in (listen.certificate, listen.key, listen.client_authorities):
         if path is not None and not path.is_file():
             raise Invalid("bad_tls", f"there is no file `{path}`")
     if listen.certificate is None and not is_loopback(listen.host):
         raise Invalid(
             "tls_required", f"`{listen.host}` is reachable by others: give a certificate and its key"
         )
+
+
+def peers_of(listen: Listen) -> PeerTrust:
+    """Whose word on client certificates counts here.
+
+    Raises:
+        Invalid: code `bad_certificate`.
+    """
+    place = listen.client_authorities
+    return PeerTrust(() if place is None else read_authorities(place.read_bytes()), frozenset(listen.proxies))
 
 
 def is_loopback(host: str) -> bool:
@@ -58,20 +76,35 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-async def serve(app: ASGIApp, listen: Listen, *, started: asyncio.Event, stop: asyncio.Event) -> None:
+async def serve(
+    app: ASGIApp,
+    listen: Listen,
+    *,
+    started: asyncio.Event,
+    stop: asyncio.Event,
+    certificates: Callable[[], Awaitable[Sequence[bytes]]] | None = None,
+) -> None:
     """Serve until a signal asks to stop, or `stop` is set; `started` is set once the port is open.
+
+    `certificates` gives those that clients are registered with, which TLS then lets through.
 
     Raises:
         Invalid: as `check`.
     """
     check(listen)
-    server = uvicorn.Server(_configuration(app, listen))
+    configuration = _configuration(app, listen)
+    server = uvicorn.Server(configuration)
     _outlive_signals()
-    watching = asyncio.create_task(_watch(server, started, stop))
+    tasks = [asyncio.create_task(_watch(server, started, stop))]
+    if listen.client_authorities is not None and certificates is not None:
+        configuration.load()
+        assert configuration.ssl is not None
+        tasks.append(asyncio.create_task(follow_registrations(configuration.ssl, certificates)))
     try:
         await server.serve()
     finally:
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def _outlive_signals() -> None:
@@ -101,11 +134,12 @@ def _configuration(app: ASGIApp, listen: Listen) -> uvicorn.Config:
         app,
         host=listen.host,
         port=listen.port,
-        http="httptools",
+        http=PeerProtocol,
         ws="none",
         lifespan="off",
         backlog=_BACKLOG,
-        access_log=False,
+        access_log=False,  # `request_log` says what may be said
+        log_config=None,
         log_level="warning",
         server_header=False,
         proxy_headers=False,  # nobody in front of us is believed about who is calling
@@ -113,4 +147,14 @@ def _configuration(app: ASGIApp, listen: Listen) -> uvicorn.Config:
         timeout_graceful_shutdown=_STOP_WITHIN_S,
         ssl_certfile=listen.certificate,
         ssl_keyfile=listen.key,
+        ssl_context_factory=None if listen.client_authorities is None else _asking(listen),
     )
+
+
+def _asking(listen: Listen) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+    def build(_: uvicorn.Config, usual: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        context = usual()
+        ask_for_certificates(context, peers_of(listen).authorities)
+        return context
+
+    return build

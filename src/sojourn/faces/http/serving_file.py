@@ -6,6 +6,10 @@
     certificate = "/etc/sojourn/tls.pem"
     key = "/etc/sojourn/tls.key"
     database_dsn_file = "/etc/sojourn/dsn"     # left out: SQLite in `state`
+    client_authorities = "/etc/sojourn/clients.pem"  # left out: no client certificates
+    client_cert_proxies = ["10.0.0.5"]         # left out: no `Client-Cert` header is believed
+    signer = "/run/sojourn/signer.sock"        # left out: signing keys are opened in this process
+    dpop_nonce = true                          # left out: proofs need no nonce
 
 Tables for issuers and trust domains: `federation_file`.
 No secret stands in it; secrets are in files of their own.
@@ -30,7 +34,18 @@ from sojourn.faces.http.serving import Listen
 from sojourn.ports.issuers import Federation
 
 _TABLES: Final = frozenset({"issuers", "trust_domains"})
-_KNOWN: Final = _TABLES | {"issuer", "state", "listen", "certificate", "key", "database_dsn_file"}
+_KNOWN: Final = _TABLES | {
+    "issuer",
+    "state",
+    "listen",
+    "certificate",
+    "key",
+    "database_dsn_file",
+    "dpop_nonce",
+    "client_authorities",
+    "client_cert_proxies",
+    "signer",
+}
 _LETTERS: Final = string.ascii_lowercase + string.digits
 _ID_LENGTH: Final = 4
 
@@ -44,6 +59,8 @@ class Serving:
     listen: Listen
     dsn: Secret | None = None
     federation: Federation = field(default_factory=Federation)
+    dpop_nonce: bool = False
+    signer: Path | None = None  # the socket of the process that holds the signing keys
 
 
 def read_serving(path: Path) -> Serving:
@@ -56,13 +73,22 @@ def read_serving(path: Path) -> Serving:
     host, _, port = _text(found, "listen").rpartition(":")
     if not (port.isascii() and port.isdigit()):
         raise Invalid("bad_config", "expected `listen` as HOST:PORT")
-    listen = Listen(host.strip("[]"), int(port), _path(found, "certificate"), _path(found, "key"))
+    listen = Listen(
+        host.strip("[]"),
+        int(port),
+        _path(found, "certificate"),
+        _path(found, "key"),
+        client_authorities=_path(found, "client_authorities"),
+        proxies=_texts(found, "client_cert_proxies"),
+    )
     dsn = _path(found, "database_dsn_file")
     issuer = _text(found, "issuer")
     if not issuer.startswith(("https://", "http://")) or issuer.endswith("/"):
         raise Invalid("bad_config", "expected `issuer` as an address without a slash at its end")
     secret = None if dsn is None else Secret(_read_secret(dsn))
-    return Serving(issuer, Path(_text(found, "state")), listen, secret, read_federation(found))
+    nonce, federation, signer = _flag(found, "dpop_nonce"), read_federation(found), _path(found, "signer")
+    state = Path(_text(found, "state"))
+    return Serving(issuer, state, listen, secret, federation, dpop_nonce=nonce, signer=signer)
 
 
 def dev_serving(state: Path, port: int) -> Serving:
@@ -126,6 +152,20 @@ def _text(found: Mapping[str, object], name: str) -> str:
     value = found.get(name)
     if not isinstance(value, str) or not value:
         raise Invalid("bad_config", f"expected `{name}` as text")
+    return value
+
+
+def _texts(found: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = found.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise Invalid("bad_config", f"expected `{name}` as a list of texts")
+    return tuple(value)
+
+
+def _flag(found: Mapping[str, object], name: str) -> bool:
+    value = found.get(name, False)
+    if not isinstance(value, bool):
+        raise Invalid("bad_config", f"expected `{name}` as true or false")
     return value
 
 

@@ -12,6 +12,7 @@ from sojourn.core.client import Client
 from sojourn.core.lease import Lease
 from sojourn.core.scope import Grant, TargetGrant
 from sojourn.core.session import Session
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.core.window import show
@@ -138,6 +139,7 @@ def client(value: Client) -> Json:
         "audience": value.audience,
         "attestor": value.attestor,
         "rule": dict(value.rule),
+        "certificate": dict(value.certificate),
         "registered_at": show(value.registered_at),
         "removed_at": _show(value.removed_at),
     }
@@ -172,6 +174,21 @@ def standing(value: Standing) -> Json:
         "privileged": value.privileged,
         "exposed": value.exposed,
         "grants": None if value.grants is None else {k: dict(v) for k, v in value.grants.items()},
+    }
+
+
+def signing_key(value: SigningKey) -> Json:
+    """A signing key; its private half never leaves the vault."""
+    return {
+        "kid": value.id,
+        "purpose": value.purpose,
+        "state": value.state,
+        "algorithm": value.algorithm,
+        "jwk": dict(value.jwk),
+        "made_at": show(value.made_at),
+        "activated_at": _show(value.activated_at),
+        "retired_at": _show(value.retired_at),
+        "revoked_at": _show(value.revoked_at),
     }
 
 

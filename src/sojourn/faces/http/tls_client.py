@@ -1,0 +1,34 @@
+"""Clients that authenticate by their certificate (RFC 8705, section 2), by authority or self-signed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sojourn.core.client import Client
+from sojourn.core.errors import Invalid, Unauthenticated
+from sojourn.core.ids import CLIENT, ClientId, to_uuid
+from sojourn.faces.http.callers import Holder, speaks_for
+from sojourn.faces.http.desk import Desk
+
+METHODS: Final = ("tls_client_auth", "self_signed_tls_client_auth")
+
+
+async def by_certificate(desk: Desk, client_id: str | None, held: Holder) -> Client:
+    """The client of that id, if the certificate that TLS showed is the one it is registered with.
+
+    Raises:
+        Unauthenticated: code `bad_evidence`; an unknown client and a wrong certificate read alike.
+    """
+    client = await _known(desk, client_id)
+    if client is None or held.certificate is None or not speaks_for(held, client, desk):
+        raise Unauthenticated("bad_evidence", "no assertion, and no certificate that is the client's")
+    return client
+
+
+async def _known(desk: Desk, client_id: str | None) -> Client | None:
+    try:
+        to_uuid(CLIENT, client_id or "")
+    except Invalid:
+        return None
+    client = await desk.store.client(ClientId(client_id or ""))
+    return None if client is None or client.removed_at is not None else client
