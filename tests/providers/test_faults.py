@@ -16,6 +16,7 @@ import pytest
 
 from sojourn.core.errors import TargetError
 from sojourn.ports.provider import Presence, Provider, Ref
+from tests.providers.kits import KITS
 from tests.providers.kits.kit import Kit
 from tests.rig.poll import fault_falls_after, until_async
 from tests.rig.proxy import Proxy, Rule
@@ -25,6 +26,12 @@ pytestmark = pytest.mark.anyio
 LATER_SECONDS = float(os.environ.get("SOJOURN_TEST_LATER_SECONDS", "0.7"))
 TRIALS = int(os.environ.get("SOJOURN_TEST_HELD_TRIALS", "3"))
 MOST_MESSAGES = 40  # more than any issue or destroy needs
+# Many small calls over HTTP, or a login for each: longer than the default suite allows.
+EVERY_MESSAGE = pytest.mark.parametrize(
+    "kit",
+    [pytest.param(one, marks=pytest.mark.slow if one in ("rabbitmq", "nats") else ()) for one in KITS],
+    indirect=True,
+)
 
 
 @asynccontextmanager
@@ -67,6 +74,7 @@ async def cut_at_each_message(
     raise AssertionError("it never got through")
 
 
+@EVERY_MESSAGE
 @pytest.mark.parametrize("arrives", [False, True], ids=["lost", "unanswered"])
 async def test_an_issue_cut_at_any_message_leaves_nothing_the_reaper_does_not_find(
     kit: Kit, arrives: bool
@@ -87,6 +95,7 @@ async def test_an_issue_cut_at_any_message_leaves_nothing_the_reaper_does_not_fi
     assert await reaped(kit, handles[-1])
 
 
+@EVERY_MESSAGE
 @pytest.mark.parametrize("arrives", [False, True], ids=["lost", "unanswered"])
 async def test_a_destroy_cut_at_any_message_can_be_repeated(kit: Kit, arrives: bool) -> None:
     refs: list[Ref] = []

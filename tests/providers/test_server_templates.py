@@ -18,6 +18,7 @@ from tests.providers.kits.mysql import MySQLKit
 from tests.providers.kits.redis import RedisKit
 from tests.rig.nats_server import NatsServer
 from tests.rig.poll import fault_falls_after
+from tests.rig.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -179,6 +180,26 @@ async def test_an_anonymous_account_fails_the_preflight_of_mariadb(servers: Serv
     assert not checks["anonymous accounts"].ok
     assert checks["anonymous accounts"].mend == "DROP USER ``@`localhost`;"
     assert all(one.ok for one in again)
+
+
+async def test_a_pooler_before_mariadb_is_noticed_by_the_connection_it_announces(servers: Servers) -> None:
+    kit = _mysql(servers)
+
+    def announce(chunk: bytes) -> bytes:
+        if chunk[3:5] != b"\x00\x0a":  # not the greeting, which has number 0 and version 10
+            return chunk
+        at = chunk.index(b"\0", 5) + 1
+        return chunk[:at] + (4242).to_bytes(4, "little") + chunk[at + 4 :]
+
+    async with Proxy(kit.port, frames=False) as proxy:
+        proxy.rewrite = announce
+        provider = kit.through(proxy.port)
+        checks = await provider.preflight("sj_pre_")
+        await provider.close()
+
+    await kit.close()
+    assert (checks[-1].name, checks[-1].ok) == ("pooler", False)
+    assert "4242" in checks[-1].detail
 
 
 async def test_no_password_reaches_the_log_of_mariadb_even_when_it_logs_everything(servers: Servers) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 STOP_SECONDS: Final = 15.0
+_LIBC: Final = ctypes.CDLL(None)
 
 
 class Daemon:
@@ -34,6 +36,7 @@ class Daemon:
                 user=user,
                 cwd=cwd,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
 
     @property
@@ -55,6 +58,11 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self._running.kill()
             self._running.wait(STOP_SECONDS)
+
+
+def _die_with_parent() -> None:
+    """A run of tests that is ended hard leaves no server behind (PR_SET_PDEATHSIG)."""
+    _LIBC.prctl(1, signal.SIGKILL)
 
 
 def free_port() -> int:

@@ -44,8 +44,9 @@ class MariaServer:
         command = [self._binary, "--no-defaults", f"--datadir={self.directory / 'tables'}"]
         command += [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._socket}"]
         command += ["--skip-log-bin", "--innodb-buffer-pool-size=16M", "--performance-schema=OFF"]
-        command += ["--general-log=1", f"--general-log-file={self.log_path}", *_as_user()]
-        self._daemon = Daemon(command, self.directory / "log")
+        command += ["--general-log=1", f"--general-log-file={self.log_path}"]
+        user = "mysql" if os.geteuid() == 0 else None
+        self._daemon = Daemon(command, self.directory / "log", user=user)
         until(self._answers, within_s=START_SECONDS)
         if fresh:
             self.sql(

@@ -40,6 +40,10 @@ class Kit(Rig):
     destroy_words: ClassVar[tuple[bytes, ...]]  # in messages of a destroy, in their order
     port: int  # where the admin's calls go
 
+    def governed(self) -> tuple[Secret, Mapping[str, object]]:
+        """What an operator would hand over: the secret, and settings beside it."""
+        raise NotImplementedError
+
     @property
     def provider(self) -> Provider:
         """The provider, connected to the server itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -46,6 +46,9 @@ class NatsKit(Kit):
     def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
         told = {"client_port": self.port, **settings}
         return NATS.configured(told, {}, secret or self.server.secret(port), SystemNow())
+
+    def governed(self) -> tuple[Secret, Mapping[str, object]]:
+        return self.server.secret(), {}
 
     async def rotate(self) -> Secret:
         """The system account no longer knows the key that the admin signs with."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -85,6 +85,9 @@ class RabbitKit(Kit):
     def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
         told = {"client_port": self.server.amqp_port, **settings}
         return RabbitMQ.configured(told, {}, secret or self.secret(port), SystemNow())
+
+    def governed(self) -> tuple[Secret, Mapping[str, object]]:
+        return self.secret(self.port), {"client_port": self.server.amqp_port}
 
     async def rotate(self) -> Secret:
         self.server.set_administrator(ADMIN_USER, "second")

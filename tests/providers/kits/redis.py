@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -58,6 +58,9 @@ class RedisKit(Kit):
     def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
         told = {"client_port": self.port, **settings}
         return Redis.configured(told, {}, secret or self.secret(port), SystemNow())
+
+    def governed(self) -> tuple[Secret, Mapping[str, object]]:
+        return self.secret(self.port), {}
 
     async def rotate(self) -> Secret:
         await self.ask("ACL", "SETUSER", "governor", "resetpass", ">second")

@@ -115,9 +115,10 @@ class NATS:
 
     async def locate(self, handle: str) -> str | None:
         """The id of the credential that we made under this handle."""
-        async with one_call("locate", READ_SECONDS, FAILURES), self._reader() as connection:
+        async with one_call("locate", READ_SECONDS, FAILURES):
             _check_handle(handle)
-            found = entry_of(await connection.account(), Ref(handle, None))
+            async with self._reader() as connection:
+                found = entry_of(await connection.account(), Ref(handle, None))
         return None if found is None else found.target_id
 
     async def freeze(self, ref: Ref) -> None:
@@ -153,19 +154,21 @@ class NATS:
 
     async def observe(self, ref: Ref) -> Observation:
         """Read account and connections until the answer is believable."""
-        async with one_call("observe", READ_SECONDS, FAILURES), self._reader() as connection:
+        async with one_call("observe", READ_SECONDS, FAILURES):
             _check_ref(ref)
-            seen = await self._read(connection, ref, reads=1)
-            while seen.presence is Presence.ABSENT and seen.detail["reads"] != CLEAN_READS:
-                await asyncio.sleep(READ_GAP_SECONDS)
-                seen = await self._read(connection, ref, reads=int(seen.detail["reads"]) + 1)
-            return seen
+            async with self._reader() as connection:
+                seen = await self._read(connection, ref, reads=1)
+                while seen.presence is Presence.ABSENT and seen.detail["reads"] != CLEAN_READS:
+                    await asyncio.sleep(READ_GAP_SECONDS)
+                    seen = await self._read(connection, ref, reads=int(seen.detail["reads"]) + 1)
+                return seen
 
     async def inventory(self, prefix: str) -> Sequence[Found]:
         """Every credential in the account that we made under such a handle."""
-        async with one_call("inventory", DESTROY_SECONDS, FAILURES), self._reader() as connection:
+        async with one_call("inventory", DESTROY_SECONDS, FAILURES):
             _check_handle(prefix)
-            listed = entries(await connection.account())
+            async with self._reader() as connection:
+                listed = entries(await connection.account())
         return [Found(one.handle, one.target_id, None) for one in listed if one.handle.startswith(prefix)]
 
     async def preflight(self, prefix: str) -> Sequence[Check]:

@@ -173,6 +173,8 @@ async def logged_in(
                 user_jwt_cb=lambda: bytearray(token.encode()),
                 signature_cb=lambda nonce: base64.b64encode(key.private.sign(nonce.encode())),
                 allow_reconnect=False,
+                max_reconnect_attempts=1,  # or a server that refuses is asked for ever
+                reconnect_time_wait=0,
                 connect_timeout=int(CONNECT_SECONDS),
                 error_cb=_ignore,
                 disconnected_cb=over,
