@@ -140,9 +140,9 @@ class AwsSts:
                 case said:
                     return self._alive(ref, said)
 
-    async def inventory(self, prefix: str) -> Sequence[Found]:
-        """Nothing: AWS does not list role sessions."""
-        return []
+    async def inventory(self, prefix: str) -> Sequence[Found] | None:
+        """None: AWS does not list role sessions."""
+        return None
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Take on the role by the first template, deny that, and see the denial refuse."""
