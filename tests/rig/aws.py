@@ -63,6 +63,7 @@ class Aws(Simulator):
         self.sessions: dict[str, RoleSession] = {}
         self.policies: dict[str, list[Put]] = {}
         self.longest_s = 43_200
+        self.access_keys: dict[str, dict[str, str]] = {}  # user to key to status
         self.throttled = self._error(400, "Throttling", "Rate exceeded")
 
     def lie_about(self, action: str, *, times: int = 1) -> None:
@@ -86,6 +87,9 @@ class Aws(Simulator):
             "PutRolePolicy": self._put,
             "DeleteRolePolicy": self._delete,
             "ListRolePolicies": self._list,
+            "ListUsers": self._users,
+            "ListAccessKeys": self._keys,
+            "GetAccessKeyLastUsed": self._last_used,
         }
         return actions[form["Action"]](form)
 
@@ -179,6 +183,34 @@ class Aws(Simulator):
         names = "".join(f"<member>{escape(name)}</member>" for name in sorted(self.stored()))
         text = f"<PolicyNames>{names}</PolicyNames><IsTruncated>false</IsTruncated>"
         return self._said(_IAM, "ListRolePolicies", text)
+
+    def _users(self, form: Form) -> Said:
+        """One user a page, so that a reader of the first page alone misses most."""
+        names = sorted(self.access_keys)
+        at = int(form.get("Marker", "0"))
+        one = (
+            f"<member><UserName>{names[at]}</UserName><UserId>AIDA{at}</UserId><Path>/</Path>"
+            f"<Arn>arn:aws:iam::123456789012:user/{names[at]}</Arn>"
+            "<CreateDate>2020-01-01T00:00:00Z</CreateDate></member>"
+        )
+        more = at + 1 < len(names)
+        marker = f"<Marker>{at + 1}</Marker>" if more else ""
+        text = f"<Users>{one}</Users><IsTruncated>{str(more).lower()}</IsTruncated>{marker}"
+        return self._said(_IAM, "ListUsers", text)
+
+    def _keys(self, form: Form) -> Said:
+        found = "".join(
+            f"<member><UserName>{form['UserName']}</UserName><AccessKeyId>{key}</AccessKeyId>"
+            f"<Status>{status}</Status><CreateDate>2020-01-01T00:00:00Z</CreateDate></member>"
+            for key, status in self.access_keys[form["UserName"]].items()
+        )
+        text = f"<AccessKeyMetadata>{found}</AccessKeyMetadata><IsTruncated>false</IsTruncated>"
+        return self._said(_IAM, "ListAccessKeys", text)
+
+    def _last_used(self, form: Form) -> Said:
+        used = "<LastUsedDate>2026-11-01T00:00:00Z</LastUsedDate>" if "USED" in form["AccessKeyId"] else ""
+        text = f"<ServiceName>s3</ServiceName><Region>us-east-1</Region>{used}"
+        return self._said(_IAM, "GetAccessKeyLastUsed", f"<AccessKeyLastUsed>{text}</AccessKeyLastUsed>")
 
     def _said(self, namespace: str, action: str, result: str) -> Said:
         text = (

@@ -6,6 +6,7 @@ import base64
 import json
 import secrets
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -50,7 +51,7 @@ class Kubernetes(Simulator):
             case "POST", ("api", "v1", "namespaces", "work", "secrets"):
                 return self._create(asked.json())
             case "GET", ("api", "v1", "namespaces", "work", "secrets"):
-                return said(200, {"metadata": {}, "items": list(self.objects.values())})
+                return self._list(asked)
             case method, ("api", "v1", "namespaces", "work", "secrets", name):
                 return self._one(method, name, asked)
             case "POST", ("api", "v1", "namespaces", "work", "serviceaccounts", account, "token"):
@@ -67,6 +68,15 @@ class Kubernetes(Simulator):
             return None
         gone = self.deleted_at.get(token.uid)
         return None if gone is not None and self.now() >= gone + self.lag_s else token
+
+    def _list(self, asked: Asked) -> Said:
+        """Secrets by label or by type, whole or as metadata, two a page."""
+        wanted = [one for one in self.objects.values() if _chosen(one, asked.query)]
+        if "PartialObjectMetadataList" in asked.headers.get("accept", ""):
+            wanted = [{"metadata": one["metadata"]} for one in wanted]
+        at = int(asked.query.get("continue", "0"))
+        more = {"continue": str(at + 2)} if at + 2 < len(wanted) else {}
+        return said(200, {"metadata": more, "items": wanted[at : at + 2]})
 
     def _list_pods(self, text: str) -> Said:
         token = self.honoured(text)
@@ -126,6 +136,13 @@ class Kubernetes(Simulator):
         if any(self.honoured(text, audience) for audience in wanted):
             return said(201, {"status": {"authenticated": True, "user": {"username": "system:x"}}})
         return said(201, {"status": {"user": {}, "error": "[invalid bearer token]"}})
+
+
+def _chosen(secret: dict[str, Any], query: Mapping[str, str]) -> bool:
+    label, _, value = query.get("labelSelector", "").partition("=")
+    labelled = not label or secret["metadata"].get("labels", {}).get(label) == value
+    kind = query.get("fieldSelector", "").removeprefix("type=")
+    return labelled and (not kind or secret.get("type") == kind)
 
 
 def _status(code: int, reason: str) -> Said:

@@ -30,6 +30,8 @@ path "auth/token/roles" { capabilities = ["list"] }
 path "auth/token/roles/sj_*" { capabilities = ["create", "update", "read", "delete"] }
 path "auth/token/create/sj_*" { capabilities = ["create", "update"] }
 path "auth/token/lookup" { capabilities = ["update"] }
+path "auth/token/accessors" { capabilities = ["list", "sudo"] }
+path "auth/token/lookup-accessor" { capabilities = ["update"] }
 path "sys/leases/lookup/auth/token/create/sj_*" { capabilities = ["list", "sudo"] }
 path "sys/leases/revoke-prefix/auth/token/create/sj_*" { capabilities = ["update", "sudo"] }
 """
@@ -117,6 +119,11 @@ class OpenBaoSimulator(Simulator):
             case "POST", ("v1", "auth", "token", "lookup"):
                 alive = self.honoured(str(asked.json()["token"]))
                 return said(200, {"data": {}}) if alive else said(403, {"errors": ["bad token"]})
+            case "LIST", ("v1", "auth", "token", "accessors"):
+                living = [text for text in self.tokens if self.honoured(text)]
+                return self._listed([f"accessor-of-{text}" for text in living])
+            case "POST", ("v1", "auth", "token", "lookup-accessor"):
+                return self._look_up(str(asked.json()["accessor"]).removeprefix("accessor-of-"))
             case "PUT", ("v1", "sys", "leases", "revoke-prefix", "auth", "token", "create", name):
                 return self._revoke(name)
             case "LIST", ("v1", "sys", "leases", "lookup", "auth", "token", "create", name):
@@ -135,6 +142,14 @@ class OpenBaoSimulator(Simulator):
     def of_role(self, name: str) -> list[Token]:
         """The living tokens made through a role."""
         return [one for one in self.tokens.values() if one.role == name and self.honoured(one.text)]
+
+    def _look_up(self, text: str) -> Said:
+        token = self.honoured(text)
+        if token is None:
+            return said(403, {"errors": ["invalid accessor"]})
+        made_by = f"auth/token/create/{token.role}" if token.role else "auth/token/root"
+        policies = ["app"] if token.role else ["root"]
+        return said(200, {"data": {"path": made_by, "policies": policies, "display_name": "token"}})
 
     def _use(self, text: str) -> Said:
         token = self.honoured(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class HttpApi:
     def __init__(self, base: str, *, ca_file: str | None = None, seconds: float = CALL_SECONDS) -> None:
         """Raises `Invalid`, code `bad_target`, unless `base` is https, or http to loopback."""
         self._base = _checked_base(base)
-        self._verify: bool | str = ca_file or True
+        self._ca_file = ca_file
         self._seconds = seconds
         self._http: httpx2.AsyncClient | None = None
 
@@ -94,7 +95,8 @@ class HttpApi:
         """
         url = f"{self._base}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         content = None if body is None else json.dumps(body).encode()
-        told = {"Accept": "application/json", **(headers or {})}
+        # An answer that unfolds would have no bound that its length could tell.
+        told = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
         if content is not None:
             told["Content-Type"] = "application/json"
         try:
@@ -117,8 +119,10 @@ class HttpApi:
         client = self._client()
         response = await client.send(request, stream=True)
         try:
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise TargetError("bad_answer", "the answer is compressed, which was not asked for")
             body = b""
-            async for piece in response.aiter_bytes():
+            async for piece in response.aiter_raw():
                 body += piece
                 if len(body) > LARGEST_ANSWER:
                     raise TargetError("bad_answer", f"expected at most {LARGEST_ANSWER} bytes")
@@ -130,9 +134,16 @@ class HttpApi:
         if self._http is None:
             # A secret must not be led elsewhere: neither by a redirect nor by proxy variables.
             self._http = httpx2.AsyncClient(
-                timeout=self._seconds, verify=self._verify, follow_redirects=False, trust_env=False
+                timeout=self._seconds, verify=self._tls(), follow_redirects=False, trust_env=False
             )
         return self._http
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._ca_file)
+        except (OSError, ssl.SSLError) as error:
+            text = f"`ca_file` cannot be read: {error.strerror or type(error).__name__}"
+            raise TargetError("bad_ca_file", text, sent=False) from error
 
 
 def expect(answer: Answer, wanted: Iterable[int], verb: str) -> Answer:

@@ -19,6 +19,7 @@ import msgspec
 
 from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
 from sojourn.core.window import parse
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import (
@@ -44,6 +45,8 @@ _HANDLE: Final = re.compile(r"[a-z][a-z0-9_]{0,100}[a-z0-9]")
 _AUDIENCE: Final = re.compile(r"[\x21-\x7e]{1,256}")
 _LABEL: Final = "app.kubernetes.io/managed-by"
 _OURS: Final = "sojourn"
+_FOR_EVER: Final = "kubernetes.io/service-account-token"
+_METADATA: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _HANDLE_NOTE: Final = "sojourn.dev/handle"
 _PLACE: Final = "the cluster's API servers, until the token expires"
 
@@ -195,7 +198,15 @@ class KubernetesToken:
     async def inventory(self, prefix: str) -> Sequence[Found]:
         """Every Secret of ours in the target's namespaces whose handle begins with `prefix`."""
         async with within("inventory", METHOD_SECONDS):
-            return [one async for one in self._listed() if one.handle.startswith(prefix)]
+            ours = {"labelSelector": f"{_LABEL}={_OURS}"}
+            found = [_found(one) async for one in self._listed(ours)]
+            return [one for one in found if one is not None and one.handle.startswith(prefix)]
+
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """Secrets that hold a service account's token for ever, in the target's namespaces."""
+        async with within("standing", METHOD_SECONDS):
+            chosen = {"fieldSelector": f"type={_FOR_EVER}"}
+            return [self._standing(one) async for one in self._listed(chosen)]
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Mint a canary by the first template, have it reviewed, delete its Secret, and again."""
@@ -233,20 +244,22 @@ class KubernetesToken:
                 return bound
         return None
 
-    async def _listed(self) -> AsyncIterator[Found]:
+    async def _listed(self, query: Mapping[str, str]) -> AsyncIterator[Mapping[str, object]]:
+        """The metadata of Secrets that a query chooses; what they hold is not asked for."""
         for namespace in self._settings.namespaces:
-            query = {"labelSelector": f"{_LABEL}={_OURS}", "limit": "500"}
+            asked = {**query, "limit": "500"}
             for _ in range(_PAGES):
-                answer = await self._ask("GET", _secrets(namespace), (200,), "inventory", query=query)
+                place = _secrets(namespace)
+                answer = await self._ask("GET", place, (200,), "inventory", query=asked, accept=_METADATA)
                 listed = answer.members()
                 items = listed.get("items")
                 for item in items if isinstance(items, list) else []:
-                    if found := _found(item):
-                        yield found
+                    if isinstance(item, dict):
+                        yield _object(item, "metadata")
                 following = _object(listed, "metadata").get("continue")
                 if not isinstance(following, str) or not following:
                     break
-                query["continue"] = following
+                asked["continue"] = following
 
     async def _honours(self, token: Secret) -> bool:
         body = {
@@ -271,10 +284,24 @@ class KubernetesToken:
         *,
         body: object = None,
         query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
     ) -> Answer:
-        headers = {"Authorization": f"Bearer {self._secret.reveal()}"}
+        headers = {"Authorization": f"Bearer {self._secret.reveal()}", "Accept": accept}
         answer = await self._http.call(method, place, query=query, body=body, headers=headers)
         return expect(answer, wanted, verb)
+
+    def _standing(self, metadata: Mapping[str, object]) -> Standing:
+        name, namespace = texts(metadata, ("name", "namespace"))
+        notes, made = metadata.get("annotations"), metadata.get("creationTimestamp")
+        account = notes.get("kubernetes.io/service-account.name") if isinstance(notes, dict) else None
+        return Standing(
+            kind="kubernetes_token_secret",
+            place=f"{self._settings.server}/{namespace}",
+            name=name,
+            created_at=_instant(made) if isinstance(made, str) else None,
+            owner_guess=account if isinstance(account, str) else None,
+            grants={"cluster": {"target": "CHANGE-ME-kubernetes", "template": "deployer"}},
+        )
 
     def _template(self, raw: Mapping[str, object]) -> Template:
         try:
@@ -307,10 +334,7 @@ def _ours(found: Mapping[str, object], handle: str, namespace: str) -> _Bound | 
     return _Bound(namespace, name, uid) if mine else None
 
 
-def _found(item: object) -> Found | None:
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    if not isinstance(metadata, dict):
-        return None
+def _found(metadata: Mapping[str, object]) -> Found | None:
     notes, uid, made = metadata.get("annotations"), metadata.get("uid"), metadata.get("creationTimestamp")
     handle = notes.get(_HANDLE_NOTE) if isinstance(notes, dict) else None
     if not isinstance(handle, str) or not isinstance(uid, str):

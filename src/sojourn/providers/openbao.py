@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
 
 from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
+from sojourn.core.window import parse
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import (
     Check,
@@ -30,6 +33,8 @@ from sojourn.providers._canary import Canary
 from sojourn.providers._http import Answer, HttpApi, expect, path, refused, texts, within
 
 METHOD_SECONDS: Final = 9.0
+STANDING_SECONDS: Final = 60.0
+MOST_TOKENS: Final = 2_000  # one request for each
 CLEAN_READS: Final = 3
 _NAME: Final = re.compile(r"[A-Za-z0-9._/-]{1,128}")
 _HANDLE: Final = re.compile(r"[a-z0-9_]{1,100}")
@@ -168,6 +173,17 @@ class OpenBao:
             answer = await self._ask("LIST", path(*_ROLES), (200, 404), "inventory")
             return [Found(name, name, None) for name in _keys(answer) if name.startswith(prefix)]
 
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """Tokens that no session made, by their accessors; the admin's own is among them."""
+        async with within("standing", STANDING_SECONDS):
+            place = path("auth", "token", "accessors")
+            accessors = _keys(await self._ask("LIST", place, (200, 404), "standing"))
+            if len(accessors) > MOST_TOKENS:
+                raise TargetError("too_many", f"the server holds more than {MOST_TOKENS} tokens", sent=False)
+            found = [await self._standing(accessor) for accessor in accessors]
+            ours = f"auth/token/create/{prefix}"
+            return [one for one, made_by in found if one is not None and not made_by.startswith(ours)]
+
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Make a canary by the first template, look it up, revoke it, and look again."""
         template = next((dict(self._templates[name]) for name in sorted(self._templates)), None)
@@ -213,6 +229,27 @@ class OpenBao:
         place = path("sys", "leases", "lookup", *_MADE, handle)
         return len(_keys(await self._ask("LIST", place, (200, 404), "observe")))
 
+    async def _standing(self, accessor: str) -> tuple[Standing | None, str]:
+        """A token as a finding, and the path it was made by; None if it is gone by now."""
+        place = path("auth", "token", "lookup-accessor")
+        answer = await self._ask("POST", place, (200, 403, 404), "standing", body={"accessor": accessor})
+        told = answer.members().get("data") if answer.status == 200 else None
+        if not isinstance(told, dict):
+            return None, ""
+        policies, name = told.get("policies"), told.get("display_name")
+        root = isinstance(policies, list) and "root" in policies
+        standing = Standing(
+            kind="openbao_token",
+            place=self._settings.address,
+            name=accessor,
+            created_at=_instant(told.get("issue_time")),
+            expires_at=_instant(told.get("expire_time")),
+            owner_guess=name if isinstance(name, str) and name else None,
+            privileged=root,
+            grants={"secrets": {"target": "CHANGE-ME-openbao", "template": "app"}},
+        )
+        return standing, str(told.get("path", ""))
+
     async def _is_honoured(self, handle: str, issued: Issued) -> bool:
         """Asked by the admin: what the token itself may do is its policies' affair."""
         body = {"token": issued.secret.reveal()}
@@ -254,6 +291,13 @@ def _checked(handle: str) -> str:
     if not _HANDLE.fullmatch(handle):
         raise Invalid("bad_handle", "expected lower-case letters, digits and `_`")
     return handle
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        return parse(value) if isinstance(value, str) else None
+    except Invalid:
+        return None
 
 
 def _keys(answer: Answer) -> list[str]:

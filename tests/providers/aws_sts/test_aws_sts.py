@@ -308,3 +308,26 @@ def test_a_template_that_narrows_nothing_is_refused(template: dict[str, object])
 def test_settings_out_of_bounds_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(Invalid, match="bad_target"):
         AwsSts.configured(settings, {}, ADMIN, ShiftedClock())
+
+
+async def test_standing_keys_are_those_that_work_whoever_forgot_them(rig: AwsRig) -> None:
+    rig.aws.access_keys = {
+        "ci": {"AKIAUSEDUSEDUSEDUSED": "Active", "AKIAOLDOLDOLDOLDOLD1": "Inactive"},
+        "nobody": {"AKIANEVERNEVERNEVER1": "Active"},
+        "without": {},
+    }
+
+    found = {one.name: one for one in await rig.provider.standing("sj_")}
+
+    assert set(found) == {"ci/AKIAUSEDUSEDUSEDUSED", "nobody/AKIANEVERNEVERNEVER1"}
+    used, never = found["ci/AKIAUSEDUSEDUSEDUSED"], found["nobody/AKIANEVERNEVERNEVER1"]
+    assert used.last_used_at == datetime(2026, 11, 1, tzinfo=UTC) and never.last_used_at is None
+    assert used.kind == "aws_access_key" and used.place == "aws://123456789012"
+
+
+async def test_a_throttled_look_for_standing_keys_is_an_error_and_not_a_clean_bill(rig: AwsRig) -> None:
+    rig.aws.access_keys = {"ci": {"AKIAUSEDUSEDUSEDUSED": "Active"}}
+    rig.aws.trouble(Trouble.THROTTLED, when=lambda asked: action_of(asked) == "GetAccessKeyLastUsed")
+
+    with pytest.raises(TargetError, match="target_busy"):
+        await rig.provider.standing("sj_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ import pytest
 from sojourn.core.errors import TargetError
 from sojourn.core.secret import Secret
 from sojourn.ports.provider import Intent, Issued, Presence, Ref
+from sojourn.providers._http import LARGEST_ANSWER
 from sojourn.providers.generic_http import GenericHttp
 from sojourn.testing.provider_conformance import REMADE_SUITE, Rig
 from tests.providers.http_rig import ShiftedClock, at_work, fresh_intent
-from tests.rig.http_simulator import Trouble
+from tests.rig.http_simulator import Said, Trouble
 from tests.rig.key_service import ADMIN, KeyService, description
 
 pytestmark = pytest.mark.anyio
@@ -189,3 +191,28 @@ async def test_hostile_names_stay_in_their_place(rig: KeyRig) -> None:
     for relative in ("..", "."):
         with pytest.raises(TargetError, match="bad_segment"):
             await rig.provider.destroy(Ref(rig.intent().handle, relative))
+
+
+async def test_an_answer_that_unfolds_or_has_no_end_is_refused(rig: KeyRig) -> None:
+    for said_instead in (
+        Said(200, gzip.compress(b'{"keys": []}'), {"Content_Encoding": "gzip"}),
+        Said(200, b'"' + b"x" * LARGEST_ANSWER + b'"'),
+        Said(200, b"[" * 50_000),
+        Said(302, b"", {"Location": f"{rig.service.base}/v1/elsewhere"}),
+    ):
+        rig.service.lie = said_instead
+        rig.service.trouble(Trouble.LIE)
+
+        with pytest.raises(TargetError):
+            await rig.provider.inventory("sj_")
+
+    assert not any("elsewhere" in asked.path for asked in rig.service.asked)
+
+
+async def test_a_ca_file_that_is_not_there_is_an_error_of_ours(rig: KeyRig) -> None:
+    provider = provider_of(rig.service, rig.clock, ca_file="/nonexistent/ca.pem")
+
+    with pytest.raises(TargetError, match="bad_ca_file") as caught:
+        await provider.issue(rig.intent())
+
+    assert not caught.value.sent

@@ -189,3 +189,27 @@ async def test_preflight_names_what_the_admin_lacks(rig: ClusterRig) -> None:
 async def test_a_template_of_elsewhere_is_refused(rig: ClusterRig, template: dict[str, object]) -> None:
     with pytest.raises(Invalid, match="bad_template"):
         rig.provider.check_template(template)
+
+
+async def test_standing_tokens_are_listed_page_by_page_without_what_they_hold(rig: ClusterRig) -> None:
+    for number in range(5):
+        rig.cluster.objects[f"old-{number}"] = {
+            "type": "kubernetes.io/service-account-token",
+            "metadata": {
+                "name": f"old-{number}",
+                "namespace": "work",
+                "uid": str(number),
+                "annotations": {"kubernetes.io/service-account.name": "deployer"},
+                "creationTimestamp": "2024-01-01T00:00:00Z",
+            },
+        }
+    issued = await rig.provider.issue(rig.intent())
+
+    found = await rig.provider.standing("sj_test_")
+    ours = await rig.provider.inventory("sj_test_")
+
+    assert sorted(one.name for one in found) == [f"old-{number}" for number in range(5)]
+    assert found[0].owner_guess == "deployer" and found[0].created_at == datetime(2024, 1, 1, tzinfo=UTC)
+    assert [one.target_id for one in ours or ()] == [issued.target_id]
+    listings = [one for one in rig.cluster.asked if one.method == "GET" and one.path[-1] == "secrets"]
+    assert listings and all("PartialObjectMetadataList" in one.headers["accept"] for one in listings)

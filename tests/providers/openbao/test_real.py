@@ -52,3 +52,16 @@ async def test_preflight_passes_and_leaves_nothing(rig: BaoRig) -> None:
 
     assert checks and all(one.ok for one in checks), checks
     assert not await rig.provider.inventory("sj_test_canary")
+
+
+async def test_standing_tokens_are_those_that_no_session_made(rig: BaoRig, place: Place) -> None:
+    intent = rig.intent()
+    issued = await rig.provider.issue(intent)
+
+    found = await rig.provider.standing("sj_test_")
+
+    await rig.provider.destroy(rig.ref(intent, issued))
+    assert any(one.privileged for one in found), "the root token is the worst of them"
+    governor = [one for one in found if one.owner_guess == "token" and not one.privileged]
+    assert len(governor) == 1 and governor[0].expires_at is not None
+    assert all("sj_test_" not in (one.owner_guess or "") for one in found)

@@ -17,7 +17,7 @@ from sojourn.testing.provider_conformance import SUITE, Rig
 from tests.providers.http_rig import ShiftedClock
 from tests.providers.openbao.rig import APP, BaoRig
 from tests.rig.http_simulator import Trouble
-from tests.rig.openbao import ROOT_TOKEN, OpenBaoSimulator
+from tests.rig.openbao import ROOT_TOKEN, OpenBaoSimulator, Token
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +109,19 @@ async def test_a_life_that_the_server_would_cut_short_is_refused(rig: BaoRig, ba
 
     with pytest.raises(TargetError, match="too_long"):
         await rig.provider.issue(replace(rig.intent(), expires_at=rig.clock.now() + timedelta(hours=1)))
+
+
+async def test_standing_tokens_are_those_that_no_session_made(rig: BaoRig, bao: OpenBaoSimulator) -> None:
+    await rig.provider.issue(rig.intent())
+    bao.tokens["s.old"] = Token("s.old", "", float("inf"))
+    bao.tokens["s.theirs"] = Token("s.theirs", "sj_othr_x", float("inf"))
+
+    found = await rig.provider.standing("sj_test_")
+
+    assert {one.name: one.privileged for one in found} == {
+        "accessor-of-s.old": True,
+        "accessor-of-s.theirs": False,
+    }
 
 
 async def test_preflight_makes_a_canary_and_leaves_nothing(rig: BaoRig, bao: OpenBaoSimulator) -> None:

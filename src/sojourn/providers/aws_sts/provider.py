@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import (
     Check,
@@ -32,6 +33,7 @@ from sojourn.providers._canary import Canary
 from sojourn.providers._http import within
 from sojourn.providers.aws_sts.config import Settings, admin_keys, configured, session_policy, template
 from sojourn.providers.aws_sts.denials import Denials
+from sojourn.providers.aws_sts.standing import standing_keys
 from sojourn.providers.aws_sts.wire import Keys, Place, Service, words_of
 
 METHOD_SECONDS: Final = 12.0
@@ -140,9 +142,13 @@ class AwsSts:
                 case said:
                     return self._alive(ref, said)
 
-    async def inventory(self, prefix: str) -> Sequence[Found]:
-        """Nothing: AWS does not list role sessions."""
-        return []
+    async def inventory(self, prefix: str) -> Sequence[Found] | None:
+        """None: AWS does not list role sessions."""
+        return None
+
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """The active access keys of the account's users; the admin's own is among them."""
+        return await standing_keys(self._iam, self._settings.role_arn.split(":")[4])
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Take on the role by the first template, deny that, and see the denial refuse."""

@@ -161,8 +161,10 @@ class GenericHttp:
                 return self._never_answered(ref)
             return await self._look(ref, ref.target_id)
 
-    async def inventory(self, prefix: str) -> Sequence[Found]:
-        """Everything that `find` lists under `prefix`; nothing where it is not described."""
+    async def inventory(self, prefix: str) -> Sequence[Found] | None:
+        """Everything that `find` lists under `prefix`; None where it is not described."""
+        if self._api.find is None:
+            return None
         async with within("inventory", METHOD_SECONDS):
             return [found for found in await self._listed(prefix) if found.handle.startswith(prefix)]
 
