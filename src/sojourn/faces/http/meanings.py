@@ -35,7 +35,6 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "bad_journal": (422, "The journal cannot be replayed."),
     "bad_key": (422, "The key is not a public P-256 key in JWK form."),
     "bad_message": (422, "What came over the signer's socket is not one of its messages."),
-    "bad_message": (422, "What a server and its signer say to each other was something else."),
     "bad_name": (422, "The name has characters that names do not have."),
     "bad_note": (422, "The text cannot be signed as a note."),
     "bad_page": (422, "A page of the feed is malformed."),
