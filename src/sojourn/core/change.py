@@ -44,6 +44,7 @@ class RevocationKind(StrEnum):
     CHARTER = "charter"
     KEY = "key"  # the one a session is bound to
     SIGNER = "signer"  # one of ours, by its `kid`
+    FAMILY = "family"  # a session with all its descendants, by the root
 
 
 @dataclass(frozen=True, slots=True)

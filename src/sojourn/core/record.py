@@ -35,6 +35,7 @@ class FactKind(StrEnum):
     SESSION_PREPARED = "session.prepared"
     SESSION_ACTIVATED = "session.activated"
     SESSION_RENEWED = "session.renewed"
+    SESSION_CHILD_OPENED = "session.child_opened"
     SESSION_NARROWED = "session.narrowed"
     SESSION_SUSPENDED = "session.suspended"
     SESSION_RESUMED = "session.resumed"

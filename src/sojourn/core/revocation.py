@@ -30,6 +30,7 @@ class Kind(StrEnum):
     CHARTER = "charter"
     KEY = "key"  # the one a session is bound to
     SIGNER = "signer"  # one that signs tokens, by its `kid`
+    FAMILY = "family"  # a session with all its descendants, by the root
 
 
 class Standing(StrEnum):
@@ -229,4 +230,5 @@ def _selectors_of(claims: AccessClaims) -> Mapping[Kind, str]:
         Kind.OWNER: claims.owner,
         Kind.CHARTER: claims.charter,
         Kind.KEY: claims.key,
+        Kind.FAMILY: claims.family,
     }

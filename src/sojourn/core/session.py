@@ -180,14 +180,16 @@ def narrow(session: Session, grants: Grants, window: Window, now: datetime) -> S
     )
 
 
-def renew(session: Session, now: datetime) -> Step[Session]:
-    """Move the end later by one renewal, never beyond `last_end`.
+def renew(session: Session, now: datetime, *, within: Window | None = None) -> Step[Session]:
+    """Move the end later by one renewal, never beyond `last_end` nor, for a child, its parent's window.
 
     Raises:
         Refused: code `no_renewal_left`.
     """
     _require_live(session, now)
     closes = min(session.window.closes + session.renew_by, session.last_end)
+    if within is not None:
+        closes = min(closes, within.closes)
     if session.renewals_left < 1 or closes <= session.window.closes:
         raise Refused(
             "no_renewal_left",

@@ -42,6 +42,11 @@ class AccessClaims:
     charter: str
     signer: str = ""  # the `kid` of the key that signed it, once verified; no claim
 
+    @property
+    def family(self) -> str:
+        """The session that the whole family descends from."""
+        return self.ancestors[0] if self.ancestors else self.sid
+
 
 def describe(
     session: Session,
@@ -90,11 +95,21 @@ def to_json(claims: AccessClaims) -> dict[str, object]:
         "sid": claims.sid,
         "gen": claims.generation,
         "anc": list(claims.ancestors),
+        "fam": claims.family,
         "mark": {"epoch": claims.epoch, "n": claims.mark},
         "task": claims.task,
         "owner": claims.owner,
         "charter": claims.charter,
+        **({"act": _actors(claims)} if claims.ancestors else {}),
     }
+
+
+def _actors(claims: AccessClaims) -> Mapping[str, object]:
+    """Who acts for the subject: the child itself, and inside it, as history, its ancestors (RFC 8693, 4.1)."""
+    actor: Mapping[str, object] = {"sub": claims.family}
+    for session in (*claims.ancestors[1:], claims.sid):
+        actor = {"sub": session, "act": actor}
+    return actor
 
 
 def from_json(payload: Mapping[str, object]) -> AccessClaims:
@@ -109,7 +124,7 @@ def from_json(payload: Mapping[str, object]) -> AccessClaims:
     ancestors = payload.get("anc")
     if not isinstance(ancestors, list) or len(ancestors) > MOST_ANCESTORS:
         raise Refused("bad_token", "claim `anc` is missing or too long")
-    return AccessClaims(
+    claims = AccessClaims(
         issuer=_text(payload, "iss"),
         subject=_text(payload, "sub"),
         audience=_text(payload, "aud"),
@@ -127,6 +142,9 @@ def from_json(payload: Mapping[str, object]) -> AccessClaims:
         owner=_text(payload, "owner"),
         charter=_text(payload, "charter"),
     )
+    if payload.get("fam", claims.family) != claims.family:
+        raise Refused("bad_token", "claim `fam` is not the first ancestor")
+    return claims
 
 
 def _seconds(instant: datetime) -> int:

@@ -53,35 +53,38 @@ class EndSession:
                 continue  # for a cause of its own, which is kept
             own = cause if session.id == root else Cause(Reason.PARENT_ENDED, root)
             leases = await self._store.leases(session.id)
-            endings.append(_Ending(session, own, leases, now))
+            endings.append(Ending(session, own, leases, now))
         if not endings:
             return family[0]
         await self._store.commit(self._gather(endings, now))
         return endings[0].step.row if endings[0].step.row.id == root else family[0]
 
-    def _gather(self, endings: list[_Ending], now: datetime) -> Change:
-        steps: list[Step[Row]] = []
-        pins: list[Pin] = []
-        errands: list[Errand] = []
-        revocations: list[Revocation] = []
-        for ending in endings:
-            steps += [ending.step, *ending.destroying]
-            pins += ending.pins
-            errands += [
-                new_errand(ErrandKind.DESTROY, step.row, self._entropy, now) for step in ending.destroying
-            ]
-            if ending.had_tokens:
-                revocations.append(revoke(ending.step.row, None, self._settings, now))
-        return Change(
-            steps=tuple(steps),
-            pins=tuple(pins),
-            errands=tuple(errands),
-            revocations=tuple(revocations),
-            ending=True,
-        )
+    def _gather(self, endings: list[Ending], now: datetime) -> Change:
+        return gather(endings, self._entropy, self._settings, now=now)
 
 
-class _Ending:
+def gather(endings: Sequence[Ending], entropy: Entropy, settings: Settings, *, now: datetime) -> Change:
+    """Everything that these ends write, as one Change."""
+    steps: list[Step[Row]] = []
+    pins: list[Pin] = []
+    errands: list[Errand] = []
+    revocations: list[Revocation] = []
+    for ending in endings:
+        steps += [ending.step, *ending.destroying]
+        pins += ending.pins
+        errands += [new_errand(ErrandKind.DESTROY, step.row, entropy, now) for step in ending.destroying]
+        if ending.had_tokens:
+            revocations.append(revoke(ending.step.row, None, settings, now))
+    return Change(
+        steps=tuple(steps),
+        pins=tuple(pins),
+        errands=tuple(errands),
+        revocations=tuple(revocations),
+        ending=True,
+    )
+
+
+class Ending:
     """What the end of one session writes."""
 
     def __init__(self, session: Session, cause: Cause, known: Sequence[Lease], now: datetime) -> None:
