@@ -71,6 +71,7 @@ from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
+from sojourn.services.open_child import OpenChild
 from sojourn.services.open_session import OpenSession
 from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
@@ -225,6 +226,7 @@ class Deployment:
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         return Verbs(
             open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
+            open_child=OpenChild(store, clock, entropy, settings),
             activate=ActivateSession(
                 store,
                 clock,

@@ -28,6 +28,8 @@ from sojourn.core.target import Target
 from sojourn.core.window import to_micros
 from sojourn.faces.http.doors import OpenRequest
 from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
+from sojourn.faces.http.doors import ChildRequest, OpenRequest
+from sojourn.jose import Es256Key, VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check, Incoming, Outgoing
 from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
@@ -197,6 +199,13 @@ class Script:
         if asked.idempotency is not None:
             self.opened[asked.idempotency] = (made.id, asked.request_hash)
         return Opening(made, False)
+
+    async def open_child(self, parent: SessionId, key: str, asked: ChildRequest) -> Opening:
+        self._called("child")
+        elder = self._find(parent)
+        await self.store.commit(Change(once=asked.once))
+        born = a_session(elder.client, asked.key, elder.task, State.APPROVED)
+        return Opening(self._keep(replace(born, ancestors=(*elder.ancestors, elder.id))), False)
 
     async def activate(self, session: Session) -> Activation:
         self._called("activate")

@@ -104,6 +104,7 @@ class World:
         s = self.script
         verbs = Verbs(
             open_session=s.open_session,
+            open_child=s.open_child,
             activate=s.activate,
             beat=s.beat,
             narrow=s.narrow,

@@ -80,7 +80,9 @@ def portion(parent: Session, rule: ChildRule, wish: ChildWish, *, living: int, n
     require_fit(parent, now)
     depth = len(parent.ancestors) + 1
     if depth > min(rule.depth, MOST_ANCESTORS):
-        raise Refused("too_deep", f"charter `{parent.charter}` allows children {rule.depth} deep, not {depth}")
+        raise Refused(
+            "too_deep", f"charter `{parent.charter}` allows children {rule.depth} deep, not {depth}"
+        )
     if living >= rule.fan_out:
         raise Refused(
             "too_many_children", f"charter `{parent.charter}` allows {rule.fan_out} living children at a time"

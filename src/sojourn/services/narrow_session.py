@@ -71,7 +71,7 @@ class NarrowSession:
         return step.row
 
     async def _gather(self, narrowed: list[Step[Session]], now: datetime) -> Change:
-        """What narrowing these sessions writes: their credentials that go, and the refusal of their tokens."""
+        """What narrowing these sessions writes: what goes, and the refusal of earlier tokens."""
         gone: list[Step[Lease]] = []
         for step in narrowed:
             kept = {grant.name for grant in step.row.grants.targets}

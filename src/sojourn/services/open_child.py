@@ -109,10 +109,11 @@ class OpenChild:
             raise NotFound("unknown_session", f"there is no session `{parent_id}`")
         parent, now = family[0], self._clock.now()
         if earlier := await self._repeated(parent_id, asked):
-            await self._store.commit(Change(once=asked.once))  # proofs serve once, whatever for
             return earlier
         if await waits(self._store, parent_id):
-            raise Conflict("wrong_state", "the session waits for its targets to be reconciled after a restore")
+            raise Conflict(
+                "wrong_state", "the session waits for its targets to be reconciled after a restore"
+            )
         rule = (await self._charter(parent)).children
         given = portion(parent, rule, asked.wish, living=living_children(parent, family), now=now)
         step = request(self._describe(parent, asked, given, now))
@@ -164,11 +165,12 @@ class OpenChild:
         if request_hash != asked.request_hash:
             raise Invalid("idempotency_mismatch", "the idempotency key was used before, for another request")
         session = await self._store.session(SessionId(child))
-        return None if session is None else ChildOpening(session, repeated=True)
+        if session is None:
+            return None
+        await self._store.commit(Change(once=asked.once))  # proofs serve once, whatever for
+        return ChildOpening(session, repeated=True)
 
-    def _remember(
-        self, parent: SessionId, asked: Asked, child: SessionId, now: datetime
-    ) -> tuple[Once, ...]:
+    def _remember(self, parent: SessionId, asked: Asked, child: SessionId, now: datetime) -> tuple[Once, ...]:
         if asked.idempotency is None:
             return ()
         until = now + self._settings.remember_calls

@@ -65,15 +65,24 @@ def holder(request: Request, *, token: str | None = None, key: str | None = None
         Unauthenticated: code `missing_proof`, `bad_proof` or `wrong_key`.
         NonceWanted: this server wants one in proofs.
     """
-    desk = desk_of(request)
     proofs = request.headers.getlist("dpop")
     shown_certificate = None if proofs else presented(request, desk.peers)
     if shown_certificate is not None:
         return _by_certificate(shown_certificate, key, desk.clock.now())
     if len(proofs) != 1 or "," in proofs[0]:
         raise Unauthenticated("missing_proof", f"expected exactly one DPoP proof, got {len(proofs)}")
+    return held_by(request, proofs[0], token=token, key=key)
+
+
+def held_by(request: Request, compact: str, *, token: str | None = None, key: str | None = None) -> Holder:
+    """The key behind one proof that was made for this request, wherever in it the proof stands.
+
+    Raises:
+        Unauthenticated: code `bad_proof` or `wrong_key`.
+    """
+    desk = desk_of(request)
     now = desk.clock.now()
-    shown = verify_proof(proofs[0]).read()
+    shown = verify_proof(compact).read()
     ath = None if token is None else proof.ath_of(token)
     nonces = () if desk.nonce_secret is None else nonces_at(desk.nonce_secret, now)
     proof.judge(shown, proof.Demand(request.method, url_of(request, desk), key, ath, nonces), now)

@@ -25,6 +25,7 @@ class Verbs:
     """What callers can have done."""
 
     open_session: doors.OpenSession
+    open_child: doors.OpenChild
     activate: doors.ActivateSession
     beat: doors.BeatSession
     narrow: doors.NarrowSession

@@ -16,6 +16,7 @@ from sojourn.core.change import Once
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client, Role
 from sojourn.core.ending import Cause
+from sojourn.core.family import ChildWish
 from sojourn.core.ids import ClientId, SessionId
 from sojourn.core.secret import Secret
 from sojourn.core.session import Session, Task
@@ -131,6 +132,23 @@ class OpenRequest:
 
 class OpenSession(Protocol):
     async def __call__(self, asked: OpenRequest, /) -> Opening: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRequest:
+    """What a parent asks for its child, parsed; `key` is the thumbprint the child has proved to hold."""
+
+    key: str
+    ref: str | None
+    wish: ChildWish
+    context: Mapping[str, str]
+    once: tuple[Once, ...]
+    idempotency: str | None
+    request_hash: str
+
+
+class OpenChild(Protocol):
+    async def __call__(self, parent: SessionId, key: str, asked: ChildRequest, /) -> Opening: ...
 
 
 class ActivateSession(Protocol):
