@@ -105,7 +105,7 @@ def to_json(claims: AccessClaims) -> dict[str, object]:
 
 
 def _actors(claims: AccessClaims) -> Mapping[str, object]:
-    """Who acts for the subject: the child itself, and inside it, as history, its ancestors (RFC 8693, 4.1)."""
+    """Who acts: the child itself and, inside it as history, its ancestors (RFC 8693, section 4.1)."""
     actor: Mapping[str, object] = {"sub": claims.family}
     for session in (*claims.ancestors[1:], claims.sid):
         actor = {"sub": session, "act": actor}
