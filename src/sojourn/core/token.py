@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sojourn.core.binding import from_cnf, to_cnf
-from sojourn.core.errors import Refused
+from sojourn.core.errors import Invalid, Refused
 from sojourn.core.session import Session
 from sojourn.core.window import from_micros, to_micros
 
 TYPE: Final = "at+jwt"
 MOST_ANCESTORS: Final = 8
+MOST_ACTORS: Final = 5  # ancestors told in `act`: JSON nested deeper is refused as hostile; `anc` has all
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,13 @@ def describe(
     epoch: int,
     mark: int,
     now: datetime,
+    only: frozenset[str] | None = None,
 ) -> AccessClaims:
-    """The claims of a token for `session` at `audience`; its life ends within the window."""
+    """The claims of a token for `session` at `audience`; its life ends within the window.
+
+    `only` leaves out every other action; nothing is added by it.
+    """
+    held = frozenset(session.grants.actions_at(audience))
     return AccessClaims(
         issuer=issuer,
         subject=session.client,
@@ -68,7 +74,7 @@ def describe(
         issued_at=now,
         expires_at=min(now + life, session.window.closes),
         key=session.key,
-        scope=frozenset(session.grants.actions_at(audience)),
+        scope=held if only is None else held & only,
         sid=session.id,
         generation=session.generation,
         ancestors=tuple(session.ancestors),
@@ -78,6 +84,21 @@ def describe(
         owner=session.owner,
         charter=session.charter,
     )
+
+
+def choose_audience(session: Session, wanted: str | None) -> str:
+    """The audience `wanted`, or the only one that the session reaches.
+
+    Raises:
+        Invalid: code `invalid_target`.
+    """
+    reached = sorted({grant.audience for grant in session.grants.audiences})
+    if wanted is None and len(reached) == 1:
+        return reached[0]
+    if wanted is None or wanted not in reached:
+        listed = ", ".join(f"`{one}`" for one in reached) or "none"
+        raise Invalid("invalid_target", f"name one audience of the session as `resource`; it reaches {listed}")
+    return wanted
 
 
 def to_json(claims: AccessClaims) -> dict[str, object]:
@@ -105,9 +126,10 @@ def to_json(claims: AccessClaims) -> dict[str, object]:
 
 
 def _actors(claims: AccessClaims) -> Mapping[str, object]:
-    """Who acts: the child itself and, inside it as history, its ancestors (RFC 8693, section 4.1)."""
-    actor: Mapping[str, object] = {"sub": claims.family}
-    for session in (*claims.ancestors[1:], claims.sid):
+    """Who acts: the child itself and, inside it as history, its nearest ancestors (RFC 8693, 4.1)."""
+    eldest, *younger = (*claims.ancestors[-MOST_ACTORS:], claims.sid)
+    actor: Mapping[str, object] = {"sub": eldest}
+    for session in younger:
         actor = {"sub": session, "act": actor}
     return actor
 

@@ -24,7 +24,7 @@ _SECRET_NAMES: Final = frozenset(
     {"access_token", "token", "dpop", "authorization", "client_assertion", "assertion"}
 )
 _NOT_RECOGNISED: Final = (400, 401, 403)
-_FORM_PATHS: Final = frozenset({"/oauth2/token"})
+_FORM_PATHS: Final = frozenset({"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"})
 FORWARDED: Final = "/egress/"
 _FORM: Final = "application/x-www-form-urlencoded"
 
