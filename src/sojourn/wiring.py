@@ -56,6 +56,7 @@ from sojourn.ports.issuers import Federation
 from sojourn.ports.store import Store
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._keys import Keys
+from sojourn.services._own_tokens import OwnTokens
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
@@ -69,6 +70,8 @@ from sojourn.services.end_session import EndSession
 from sojourn.services.federate_client import FederateClient
 from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
+from sojourn.services.exchange_token import ExchangeToken
+from sojourn.services.inspect_token import InspectToken, RevokeToken
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.open_child import OpenChild
@@ -223,6 +226,8 @@ class Deployment:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         providers, end, sealer = self._providers, self._end, self._sealer
         mint = MintTokens(self._tokens, clock, entropy, settings.issuer, life=settings.token_life)
+        mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
+        own_tokens = OwnTokens(store, clock, self._keys.tokens, settings.issuer)
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         return Verbs(
             open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
@@ -241,6 +246,10 @@ class Deployment:
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
+            own_tokens=own_tokens,
+            exchange=ExchangeToken(store, clock, mint),
+            inspect=InspectToken(own_tokens),
+            revoke=RevokeToken(own_tokens, end),
             suspend=self._suspend,
             resume=self._resume(mint),
             end=end,

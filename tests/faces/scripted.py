@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from sojourn.core.binding import to_cnf
+from sojourn.adapters.system_clock import SystemEntropy
 from sojourn.core.change import Change, Once
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client, Role
@@ -25,6 +26,7 @@ from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.signing_key import Purpose, SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
+from sojourn.core.token import choose_audience
 from sojourn.core.window import to_micros
 from sojourn.faces.http.doors import OpenRequest
 from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
@@ -33,6 +35,7 @@ from sojourn.jose import Es256Key, VerifyKey, peek_client, verify_client_asserti
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check, Incoming, Outgoing
 from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
+from sojourn.services.mint_tokens import MintTokens
 from tests.faces.samples import (
     ISSUER,
     Activation,
@@ -360,8 +363,21 @@ class Script:
         return "sojourn bundle v1\n"
 
     def __call__(self, session: Session, mark: Mark) -> tuple[Token, ...]:
-        expires = self.clock.now() + timedelta(seconds=300)
-        return (Token("https://api.example", "header.payload.signature", expires, "orders:read"),)
+        return (self.one(session, "https://api.example", mark),)
+
+    def one(
+        self, session: Session, audience: str, mark: Mark, *, only: frozenset[str] | None = None
+    ) -> Token:
+        mint = MintTokens(self.signer, self.clock, SystemEntropy(), ISSUER)
+        made = mint.one(session, audience, mark, only=only)
+        return Token(made.audience, made.jwt, made.expires_at, made.scope)
+
+    async def exchange(
+        self, session: SessionId, key: str, audience: str | None, only: frozenset[str] | None
+    ) -> Token:
+        self._called("exchange")
+        found = self._find(session)
+        return self.one(found, choose_audience(found, audience), Mark(1, 7), only=only)
 
     def client_token(self, client: Client, *, key: str | None = None) -> Token:
         now = self.clock.now()

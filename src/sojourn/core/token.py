@@ -97,7 +97,9 @@ def choose_audience(session: Session, wanted: str | None) -> str:
         return reached[0]
     if wanted is None or wanted not in reached:
         listed = ", ".join(f"`{one}`" for one in reached) or "none"
-        raise Invalid("invalid_target", f"name one audience of the session as `resource`; it reaches {listed}")
+        raise Invalid(
+            "invalid_target", f"name one audience of the session as `resource`; it reaches {listed}"
+        )
     return wanted
 
 

@@ -58,5 +58,7 @@ def verify_introduction(compact: str, issuer: str, now: datetime) -> Introductio
     if isinstance(expires, bool) or not isinstance(expires, int):
         raise Unauthenticated(_CODE, "claim `exp` is missing or not a whole number")
     if not seconds < expires <= seconds + LONGEST.total_seconds():
-        raise Unauthenticated(_CODE, f"claim `exp` must lie ahead, by at most {LONGEST.total_seconds():.0f} s")
+        raise Unauthenticated(
+            _CODE, f"claim `exp` must lie ahead, by at most {LONGEST.total_seconds():.0f} s"
+        )
     return Introduction(key.thumbprint, child, jti, expires)

@@ -42,5 +42,7 @@ class ExchangeToken:
             raise Refused("session_ended", f"the session is `{session.state}`")
         chosen = choose_audience(session, audience)
         if only is not None and not only <= set(session.grants.actions_at(chosen)):
-            raise Invalid("invalid_scope", "the session was not granted all of these actions at this audience")
+            raise Invalid(
+                "invalid_scope", "the session was not granted all of these actions at this audience"
+            )
         return self._mint.one(session, chosen, mark, only=only)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import Lock
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
@@ -147,12 +147,14 @@ class OpenChild:
             last_end=parent.last_end,
             renewals_left=parent.renewals_left,
             renew_by=parent.renew_by,
-            beat=parent.beat,
+            beat=replace(parent.beat, evidence="key"),  # fresh evidence is the parent's to bring
             activate_by=min(now + self._settings.activate_within, given.window.closes),
             generation=1,
             context={**asked.context, **parent.context},  # what was observed of the parent holds for it too
             requested_at=now,
             ancestors=(*parent.ancestors, parent.id),
+            phase=parent.phase,
+            attestor=parent.attestor,
         )
 
     async def _repeated(self, parent: SessionId, asked: Asked) -> ChildOpening | None:

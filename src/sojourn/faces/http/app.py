@@ -32,6 +32,9 @@ from sojourn.faces.http import (
     login,
     moves,
     oauth,
+    oauth_answers,
+    oauth_inspect,
+    oauth_metadata,
     opening,
     ops,
     reconcile,
@@ -55,6 +58,7 @@ class Who(StrEnum):
     SESSION = "a proof by the session's key"
     EITHER = "a client's token, or the session's key"
     ASSERTION = "a client assertion and a proof"
+    ASKER = "a client's token and proof, or its assertion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +78,44 @@ class Row:
 A, E, L, C, S, CS = Who.ANYBODY, Who.EVIDENCE, Who.LINK, Who.CLIENT, Who.SESSION, Who.EITHER
 TEXT, BYTES, METRICS = "text/plain", "application/octet-stream", "text/plain"
 EGRESS: Final = "/egress/{session_id}/{grant}/{path:path}"
+WELL_KNOWN: Final = "/.well-known/"
 SES: Final = "/v1/sessions/{session_id}"
 
 ROUTES: Final = (
-    Row("POST", "/oauth2/token", oauth.token, Who.ASSERTION, answers.ClientTokenView),
-    Row("GET", "/oauth2/jwks", oauth.keys, A, answers.KeysView),
-    Row("GET", "/.well-known/oauth-authorization-server", oauth.metadata, A, answers.MetadataView),
-    Row("GET", "/.well-known/sojourn", oauth.deployment, A, answers.DeploymentView),
+    Row("POST", "/oauth2/token", oauth.token, Who.ASSERTION, oauth_answers.TokenResponseView),
+    Row("POST", "/oauth2/introspect", oauth_inspect.introspect, Who.ASKER, oauth_answers.IntrospectionView),
+    Row("POST", "/oauth2/revoke", oauth_inspect.revoke, Who.ASKER, TEXT),
+    Row("GET", "/oauth2/jwks", oauth_metadata.keys, A, answers.KeysView),
+    Row(
+        "GET",
+        WELL_KNOWN + "oauth-authorization-server",
+        oauth_metadata.metadata,
+        A,
+        oauth_answers.MetadataView,
+    ),
+    Row("GET", WELL_KNOWN + "openid-configuration", oauth_metadata.openid, A, oauth_answers.MetadataView),
+    Row(
+        "GET",
+        WELL_KNOWN + "oauth-authorization-server/{rest:path}",
+        oauth_metadata.metadata_of_path,
+        A,
+        oauth_answers.MetadataView,
+    ),
+    Row(
+        "GET",
+        WELL_KNOWN + "openid-configuration/{rest:path}",
+        oauth_metadata.openid_of_path,
+        A,
+        oauth_answers.MetadataView,
+    ),
+    Row(
+        "GET",
+        WELL_KNOWN + "oauth-protected-resource",
+        oauth_metadata.protected_resource,
+        A,
+        oauth_answers.ResourceView,
+    ),
+    Row("GET", WELL_KNOWN + "sojourn", oauth_metadata.deployment, A, answers.DeploymentView),
     Row("POST", "/v1/login", login.login, L, answers.LoginView, 201),
     Row("POST", "/v1/clients", clients.register_client, C, answers.ClientView, 201),
     Row("GET", "/v1/clients", clients.list_clients, C, answers.ClientsView),

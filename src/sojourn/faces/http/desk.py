@@ -31,6 +31,10 @@ class Verbs:
     narrow: doors.NarrowSession
     complete: doors.CompleteSession
     mint: doors.Mint
+    own_tokens: doors.OwnTokens
+    exchange: doors.ExchangeToken
+    inspect: doors.InspectToken
+    revoke: doors.RevokeToken
     suspend: doors.StopSession
     resume: doors.ResumeSession
     end: doors.StopSession

@@ -23,6 +23,7 @@ from sojourn.core.session import Session, Task
 from sojourn.core.signing_key import Purpose, SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
+from sojourn.core.token import AccessClaims
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.provider import Check, Found, Incoming, Outgoing, Presence
 from sojourn.ports.store import Mark
@@ -184,6 +185,33 @@ class Mint(Protocol):
     def __call__(self, session: Session, mark: Mark, /) -> Sequence[Token]: ...
 
     def client_token(self, client: Client, /, *, key: str | None = None) -> Token: ...
+    def one(
+        self, session: Session, audience: str, mark: Mark, /, *, only: frozenset[str] | None
+    ) -> Token: ...
+
+    def client_token(self, client: Client, /) -> Token: ...
+
+
+class OwnTokens(Protocol):
+    """Reads tokens that we signed."""
+
+    async def living(self, compact: str, /) -> AccessClaims: ...
+
+    def is_clients(self, compact: str, /) -> bool: ...
+
+
+class ExchangeToken(Protocol):
+    async def __call__(
+        self, session: SessionId, key: str, audience: str | None, only: frozenset[str] | None, /
+    ) -> Token: ...
+
+
+class InspectToken(Protocol):
+    async def __call__(self, compact: str, asker: Client, /) -> AccessClaims | None: ...
+
+
+class RevokeToken(Protocol):
+    async def __call__(self, compact: str, /, *, client: Client | None, key: str | None) -> None: ...
 
 
 class StopSession(Protocol):

@@ -18,7 +18,7 @@ from sojourn.faces.http.oauth_sessions import client_credentials, jwt_bearer
 from sojourn.faces.http.problems import oauth_error
 
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - the name of a grant
 
 GRANTS: Final[Mapping[str, Callable[[Request, Form], Awaitable[Response]]]] = {
     "client_credentials": client_credentials,

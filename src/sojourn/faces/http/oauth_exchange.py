@@ -27,7 +27,7 @@ from sojourn.faces.http.oauth_form import Form, SessionDetails
 from sojourn.faces.http.oauth_sessions import answer, choose, grant
 from sojourn.jose import verify_introduction
 
-ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"
+ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a kind
 JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 INTRODUCTION_MARK: Final = "introduction"
 

@@ -38,6 +38,16 @@ async def metadata_of_path(request: Request, rest: str) -> Response:
     return await metadata(request)
 
 
+async def openid(request: Request) -> Response:
+    """The same, at the place where OpenID clients look; no ID token is ever issued here."""
+    return await metadata(request)
+
+
+async def openid_of_path(request: Request, rest: str) -> Response:
+    """The same, at that place and with the issuer's path."""
+    return await metadata_of_path(request, rest)
+
+
 def authorization_server(issuer: str) -> dict[str, object]:
     """The document of RFC 8414."""
     base = issuer.rstrip("/")
