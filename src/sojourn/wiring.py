@@ -71,6 +71,7 @@ from sojourn.services.federate_client import FederateClient
 from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
 from sojourn.services.exchange_token import ExchangeToken
+from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.inspect_token import InspectToken, RevokeToken
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession

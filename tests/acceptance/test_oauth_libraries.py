@@ -33,7 +33,7 @@ from tests.rig.unavailable import tool, unavailable
 
 OTHER: Final = "https://orders.example"
 EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a kind
+ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"
 JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 LIBRARY: Final = "oauth4webapi@3.8.8"
 HERE: Final = Path(__file__).parent
@@ -95,7 +95,7 @@ class Dpop:
         return jwt.encode(header, claims, self.key)
 
 
-class Assertion(PrivateKeyJWT):
+class Assertion(PrivateKeyJWT):  # type: ignore[misc]
     """Authlib's assertion as RFC 10070 wants it: typed, for the issuer alone, short, each good once."""
 
     def sign(self, auth: Any, token_endpoint: str) -> str:
@@ -104,7 +104,7 @@ class Assertion(PrivateKeyJWT):
         return str(super().sign(auth, token_endpoint))
 
 
-class Validator(JWTBearerTokenValidator):
+class Validator(JWTBearerTokenValidator):  # type: ignore[misc]
     """Authlib as the resource server of one API."""
 
     def __init__(self, metadata: dict[str, Any], audience: str) -> None:
@@ -145,7 +145,7 @@ def as_client(profile: Profile, issuer: str) -> OAuth2Session:
     session = OAuth2Session(
         profile.client_id,
         key,
-        token_endpoint_auth_method="private_key_jwt",  # noqa: S106 - a method
+        token_endpoint_auth_method="private_key_jwt",
         revocation_endpoint_auth_method="private_key_jwt",
     )
     session.register_client_auth_method(Assertion(issuer, alg="ES256"))

@@ -12,6 +12,10 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "attested_name": (422, "Context said under a name that only attestors may write."),
     "audience_expected": (422, "A guard has an audience, and nobody else has."),
     "bad_answer": (502, "What the target answered cannot be read."),
+    "authorization_pending": (
+        400,
+        "The session that was asked for waits for an approval.",
+    ),
     "bad_assertion": (401, "The client assertion is not one of a registered client, made for us, now."),
     "bad_certificate": (
         422,
@@ -59,6 +63,11 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "handle_taken": (502, "The target has a credential of that name already."),
     "idempotency_mismatch": (422, "The idempotency key was used before, for another request."),
     "internal_error": (500, "A defect of ours; nothing more was granted. Please report it."),
+    "invalid_authorization_details": (
+        400,
+        "The session that was asked for is malformed, or beyond its charter.",
+    ),
+    "invalid_grant": (400, "The assertion is of no kind that is recognised here, or does not hold."),
     "invalid_request": (
         422,
         "A member or parameter is missing, unknown, or out of bounds; `errors` says which.",
@@ -66,6 +75,8 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "issuer_unavailable": (503, "The keys of the evidence's issuer cannot be had now; nothing was granted."),
     "job_finished": (403, "The platform says that the job or pod is over; the session ends."),
     "key_revoked": (401, "The key that signed the token is revoked; the next beat brings a new token."),
+    "invalid_scope": (400, "The session was not granted all of these actions at this audience."),
+    "invalid_target": (400, "Name one audience that the session reaches; a token is for one."),
     "late": (502, "No time was left to send it to the target."),
     "leaf_too_large": (422, "The request would make a record larger than the journal takes."),
     "log_broken": (503, "The stored log is not the one that was signed; it is not extended."),
@@ -117,6 +128,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "too_many_proofs": (503, "More proofs arrived than can be remembered; come back in a second."),
     "too_many_waiters": (503, "All places to wait are taken; come back in a second."),
     "too_short": (502, "The target makes no credential for so short a time."),
+    "unauthorized_client": (400, "The client may not do this, or the token is another client's."),
     "unknown_action": (422, "The session holds no such action."),
     "unknown_attestor": (422, "There is no attestor of this name that takes rules."),
     "unknown_charter": (404, "There is no charter of this name."),
@@ -134,11 +146,14 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "unreachable_issuer": (503, "An address that others named cannot be asked, or may not be."),
     "unsafe_file": (422, "A private file can be read or replaced by others."),
     "unsealable": (422, "A sealed secret cannot be opened with this key."),
-    "unsupported_grant_type": (400, "Only `client_credentials` is offered (in OAuth's form)."),
+    "unsupported_grant_type": (400, "The token endpoint knows three grants, and this is none of them."),
     "unsupported_media_type": (415, "The body must be `application/json` (a form at the token endpoint)."),
     "use_dpop_nonce": (
         401,
         "The proof must carry the nonce given in `DPoP-Nonce`; make another and ask again.",
+    "unsupported_token_type": (
+        400,
+        "Only tokens of sessions are revoked; others end in minutes.",
     ),
     "window_closed": (403, "The session's window does not hold now."),
     "would_widen": (403, "Narrowing only removes."),

@@ -37,21 +37,6 @@ STATUS_OF_CLASS: Final[tuple[tuple[type[SojournError], int], ...]] = (
     (TargetError, 502),
 )
 
-# Codes of the face itself whose status is not that of their class.
-STATUS_OF_CODE: Final[Mapping[str, int]] = {
-    "malformed_body": 400,
-    "token_in_query": 400,
-    "too_large": 413,
-    "unsupported_media_type": 415,
-    "method_not_allowed": 405,
-    "internal_error": 500,
-}
-
-_HEADERS_OF_STATUS: Final[Mapping[int, Mapping[str, str]]] = {
-    401: {"WWW-Authenticate": 'DPoP algs="ES256"'},
-    503: {"Retry-After": "1"},
-}
-
 # OAuth endpoints answer in OAuth's own form (RFC 6749, section 5.2; RFC 8693, 9396, 9449, 7009).
 _OAUTH_OWN: Final = (
     "authorization_pending",
@@ -63,6 +48,22 @@ _OAUTH_OWN: Final = (
     "unsupported_grant_type",
     "unsupported_token_type",
 )
+# Codes of the face itself whose status is not that of their class.
+STATUS_OF_CODE: Final[Mapping[str, int]] = {
+    "malformed_body": 400,
+    "token_in_query": 400,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "method_not_allowed": 405,
+    "internal_error": 500,
+    **dict.fromkeys(_OAUTH_OWN, 400),
+}
+
+_HEADERS_OF_STATUS: Final[Mapping[int, Mapping[str, str]]] = {
+    401: {"WWW-Authenticate": 'DPoP algs="ES256"'},
+    503: {"Retry-After": "1"},
+}
+
 _OAUTH_CODES: Final[Mapping[str, str]] = {
     **{code: code for code in _OAUTH_OWN},
     "bad_proof": "invalid_dpop_proof",
