@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sojourn.core.change import Change, Once
-from sojourn.core.errors import Invalid, Unauthenticated
+from sojourn.core.errors import Invalid, Refused, Unauthenticated
 from sojourn.core.family import ChildWish
 from sojourn.core.ids import SessionId
 from sojourn.core.token import AccessClaims
@@ -91,7 +91,12 @@ async def _for_a_child(
         INTRODUCTION_MARK, f"{shown.parent_key}:{shown.jti}", from_micros(shown.expires_at * 1_000_000)
     )
     asked = _asked(form.details(), held, (*marks, once))
-    opening = await desk.verbs.open_child(SessionId(claims.sid), claims.key, asked)
+    try:
+        opening = await desk.verbs.open_child(SessionId(claims.sid), claims.key, asked)
+    except Refused as refusal:
+        if refusal.code != "replayed":
+            raise
+        raise Invalid("invalid_request", "the introduction was used before") from refusal
     audience = await choose(desk, opening.session, form.audience or claims.audience, form.scope)
     activation = await desk.verbs.activate(opening.session)
     return answer(desk, activation, audience, form.scope, issued_token_type=ACCESS_TOKEN)
