@@ -28,15 +28,12 @@ from sojourn.core.standing import Standing
 from sojourn.core.target import Target
 from sojourn.core.token import choose_audience
 from sojourn.core.window import to_micros
-from sojourn.faces.http.doors import OpenRequest
-from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
 from sojourn.faces.http.doors import ChildRequest, OpenRequest
 from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check, Incoming, Outgoing
 from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
 from sojourn.services.mint_tokens import MintTokens
-from tests.faces.parts import SetClock, Signer
 from tests.faces.samples import (
     ISSUER,
     Activation,

@@ -22,12 +22,10 @@ from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
 from sojourn.services._own_tokens import OwnTokens
 from sojourn.services.end_session import EndSession
 from sojourn.services.inspect_token import InspectToken, RevokeToken
-from tests.faces.parts import Notes, QuietBell, SetClock, Signer
 from tests.faces.samples import ISSUER, a_client
 from tests.faces.scripted import JwtAttestor, MemoryStore, Script
 from tests.faces.scripted_federation import Federate
 from tests.faces.scripted_parts import Notes, QuietBell, Reconcile, SetClock, Signer
-from tests.faces.scripted import JwtAttestor, MemoryStore, Reconcile, Script
 
 Headers = list[tuple[str, str]]
 
