@@ -42,6 +42,25 @@ def family(connection: Connection, root: SessionId) -> list[Session]:
     return docs(connection, Session, chosen.order_by(_SESSION.c.depth, _SESSION.c.id))
 
 
+def statuses(connection: Connection, name: str) -> dict[int, State] | None:
+    """The states of the sessions in a status list that are not active; None if nobody is in it."""
+    place = schema.status_place
+    here = select(place.c.index, _SESSION.c.state).join(_SESSION, _SESSION.c.id == place.c.session)
+    here = here.where(place.c.list == name)
+    found = connection.execute(here.where(_SESSION.c.state != State.ACTIVE.value)).all()
+    if not found and connection.execute(here.limit(1)).first() is None:
+        return None
+    return {index: State(state) for index, state in found}
+
+
+def status_lists(connection: Connection) -> list[str]:
+    """The status lists in which a session has not ended."""
+    place = schema.status_place
+    chosen = select(place.c.list).join(_SESSION, _SESSION.c.id == place.c.session)
+    chosen = chosen.where(_SESSION.c.state != State.ENDED.value).distinct().order_by(place.c.list)
+    return list(connection.execute(chosen).scalars())
+
+
 def sessions(
     connection: Connection, which: SessionFilter, after: SessionId | None, limit: int
 ) -> list[Session]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session
 from sojourn.core.signing_key import SigningKey
+from sojourn.core.session import Session, State
 from sojourn.core.target import Target
 from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
 
@@ -92,6 +93,12 @@ class SqlStore:
     async def session(self, session: SessionId) -> Session | None:
         """The session of that id."""
         return await self._row(Session, select(schema.session.c.doc).where(schema.session.c.id == session))
+
+    async def statuses(self, name: str) -> Mapping[int, State] | None:
+        return await self._read(lambda connection: reads.statuses(connection, name))
+
+    async def status_lists(self) -> Sequence[str]:
+        return await self._read(reads.status_lists)
 
     async def family(self, root: SessionId) -> Sequence[Session]:
         """The session and its descendants, root first, parents before children."""

@@ -99,6 +99,8 @@ class Session:
     ended_at: datetime | None = None  # when its last credential was proven gone
     phase: str | None = None  # of the charter's phases; None where it has none
     attestor: str = "private_key_jwt"  # the kind of evidence it was opened with
+    status_list: str | None = None  # where checkers without a feed find its status
+    status_index: int | None = None
 
 
 def request(session: Session, unknown_claims: tuple[str, ...] = ()) -> Step[Session]:
@@ -134,10 +136,11 @@ def prepare(session: Session, now: datetime) -> Step[Session]:
     return moved(FactKind.SESSION_PREPARED, RowKind.SESSION, session, now)
 
 
-def activate(session: Session, now: datetime) -> Step[Session]:
-    """Every credential exists: the workload may act."""
+def activate(session: Session, now: datetime, *, status: tuple[str, int] | None = None) -> Step[Session]:
+    """Every credential exists: the workload may act; `status` is its place in a status list."""
     _require_open(session, now)
-    return _move(session, State.ACTIVE, FactKind.SESSION_ACTIVATED, now)
+    place = {} if status is None else {"status_list": status[0], "status_index": status[1]}
+    return _move(session, State.ACTIVE, FactKind.SESSION_ACTIVATED, now, place)
 
 
 def suspend(session: Session, cause: Cause, now: datetime) -> Step[Session]:

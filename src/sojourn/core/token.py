@@ -43,6 +43,8 @@ class AccessClaims:
     charter: str
     signer: str = ""  # the `kid` of the key that signed it, once verified; no claim
 
+    status: tuple[str, int] | None = None  # address of the status list, and the entry in it
+
     @property
     def family(self) -> str:
         """The session that the whole family descends from."""
@@ -83,7 +85,19 @@ def describe(
         task=f"{session.task.kind}:{session.task.ref}",
         owner=session.owner,
         charter=session.charter,
+        status=_status(session, issuer),
     )
+
+
+def _status(session: Session, issuer: str) -> tuple[str, int] | None:
+    if session.status_list is None or session.status_index is None:
+        return None
+    return status_address(issuer, session.status_list), session.status_index
+
+
+def status_address(issuer: str, name: str) -> str:
+    """Where the status list of that name is served."""
+    return f"{issuer.rstrip('/')}/oauth2/status/{name}"
 
 
 def choose_audience(session: Session, wanted: str | None) -> str:
@@ -124,6 +138,7 @@ def to_json(claims: AccessClaims) -> dict[str, object]:
         "owner": claims.owner,
         "charter": claims.charter,
         **({"act": _actors(claims)} if claims.ancestors else {}),
+        **({"status": _pointer(*claims.status)} if claims.status else {}),
     }
 
 
@@ -134,6 +149,10 @@ def _actors(claims: AccessClaims) -> Mapping[str, object]:
     for session in younger:
         actor = {"sub": session, "act": actor}
     return actor
+
+
+def _pointer(address: str, index: int) -> Mapping[str, object]:
+    return {"status_list": {"idx": index, "uri": address}}
 
 
 def from_json(payload: Mapping[str, object]) -> AccessClaims:
@@ -165,10 +184,18 @@ def from_json(payload: Mapping[str, object]) -> AccessClaims:
         task=_text(payload, "task"),
         owner=_text(payload, "owner"),
         charter=_text(payload, "charter"),
+        status=_read_status(payload),
     )
     if payload.get("fam", claims.family) != claims.family:
         raise Refused("bad_token", "claim `fam` is not the first ancestor")
     return claims
+
+
+def _read_status(payload: Mapping[str, object]) -> tuple[str, int] | None:
+    if "status" not in payload:
+        return None
+    pointer = _object(_object(payload, "status"), "status_list")
+    return _text(pointer, "uri"), _whole(pointer, "idx")
 
 
 def _seconds(instant: datetime) -> int:

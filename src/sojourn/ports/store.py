@@ -8,7 +8,7 @@ cancelled commit may or may not land, and the caller reads again. Every method r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -111,6 +111,14 @@ class Store(Protocol):
 
     async def family(self, root: SessionId) -> Sequence[Session]:
         """The session and its descendants, root first, parents before children."""
+        ...
+
+    async def statuses(self, name: str) -> Mapping[int, State] | None:
+        """The states of the sessions in a status list that are not active; None if nobody is in it."""
+        ...
+
+    async def status_lists(self) -> Sequence[str]:
+        """The status lists in which a session has not ended, by name."""
         ...
 
     async def sessions(

@@ -31,6 +31,7 @@ from sojourn.ports.store import Mark, Store
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._sending import Credential, RecordOutcomes, Sending
+from sojourn.services._status_places import StatusPlaces
 from sojourn.services.end_session import EndSession
 from sojourn.services.mint_tokens import MintTokens, Token
 
@@ -63,10 +64,12 @@ class ActivateSession:
         end: EndSession,
         settings: Settings,
         kept: KeptSecrets,
+        places: StatusPlaces | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._places = places
         self._providers = providers
         self._tokens = tokens
         self._end = end
@@ -163,6 +166,7 @@ class ActivateSession:
     async def _activate(
         self, session: Session, sending: Sending, targets: dict[str, tuple[Target, Provider]]
     ) -> Activation:
+        place = await self._places.take() if self._places else None
         now = self._clock.now()
         step = activate(session, now)
         made: list[Step[Row]] = []
@@ -173,6 +177,11 @@ class ActivateSession:
             made.append(issued(lease, answer.target_id, now, keeps=bool(kept)))
             sealed += kept
         head = await self._store.commit(Change(steps=(step, *made), sealed=tuple(sealed)))
+        step = activate(session, now, status=place)
+        made: list[Step[Row]] = [
+            issued(lease, sending.answers[lease.id].target_id, now) for lease in sending.leases
+        ]
+        head = await self._store.commit(Change(steps=(step, *made)))
         now = self._clock.now()
         await self._store.note_beats([(session.id, now, now + session.beat.missed_after)])
         tokens = self._tokens(step.row, head.mark)

@@ -7,8 +7,7 @@ cancelled commit may or may not have landed, as with a real database.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
@@ -25,7 +24,8 @@ from sojourn.core.replay import ROW_TYPES
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target, TargetState
-from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+from sojourn.testing.memory_rows import entry_of, fits, leaf_of
 
 Watch = Callable[[Change], None]
 
@@ -153,13 +153,22 @@ class MemoryStore:
         found = [one for one in self.all_sessions() if one.id == root or root in one.ancestors]
         return sorted(found, key=lambda one: (len(one.ancestors), one.id))
 
+    async def statuses(self, name: str) -> Mapping[int, State] | None:
+        await asyncio.sleep(0)
+        here = [one for one in self.all_sessions() if one.status_list == name]
+        gone = {cast("int", one.status_index): one.state for one in here if one.state is not State.ACTIVE}
+        return gone if here else None
+
+    async def status_lists(self) -> Sequence[str]:
+        await asyncio.sleep(0)
+        living = (one for one in self.all_sessions() if one.state is not State.ENDED)
+        return sorted({one.status_list for one in living if one.status_list is not None})
+
     async def sessions(
         self, which: SessionFilter, *, after: SessionId | None, limit: int
     ) -> Sequence[Session]:
         await asyncio.sleep(0)
-        found = [
-            one for one in self.all_sessions() if _fits(one, which) and (after is None or one.id > after)
-        ]
+        found = [one for one in self.all_sessions() if fits(one, which) and (after is None or one.id > after)]
         return found[:limit]
 
     async def lease(self, lease: LeaseId) -> Lease | None:
@@ -324,20 +333,20 @@ class MemoryStore:
             after is not None and after.epoch == self.epoch and self._forgotten_n <= after.n <= self._feed_n
         )
         if after is None or not follows:
-            return FeedPage(mark, tuple(_entry(n, one) for n, one in self.revocations), snapshot=True)
-        found = tuple(_entry(n, one) for n, one in self.revocations if n > after.n)[:limit]
+            return FeedPage(mark, tuple(entry_of(n, one) for n, one in self.revocations), snapshot=True)
+        found = tuple(entry_of(n, one) for n, one in self.revocations if n > after.n)[:limit]
         reached = Mark(self.epoch, found[-1].n) if len(found) == limit else mark
         return FeedPage(reached, found, snapshot=False)
 
     async def journal(self, first: int, *, limit: int) -> Sequence[JournalEntry]:
         await asyncio.sleep(0)
         chosen = self.facts[first : first + limit]
-        return [JournalEntry(first + i, _leaf(first + i, fact)) for i, fact in enumerate(chosen)]
+        return [JournalEntry(first + i, leaf_of(first + i, fact)) for i, fact in enumerate(chosen)]
 
     async def session_journal(self, session: SessionId) -> Sequence[JournalEntry]:
         await asyncio.sleep(0)
         return [
-            JournalEntry(i, _leaf(i, fact)) for i, fact in enumerate(self.facts) if fact.session == session
+            JournalEntry(i, leaf_of(i, fact)) for i, fact in enumerate(self.facts) if fact.session == session
         ]
 
     async def tiles(self, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
@@ -376,22 +385,3 @@ def _name(row: Row) -> tuple[object, ...] | None:
             return (row.handle,)
         case _:
             return None
-
-
-def _entry(n: int, revocation: Revocation) -> FeedEntry:
-    return FeedEntry(n, revocation.kind, revocation.id, revocation.min_generation)
-
-
-def _leaf(index: int, fact: Fact) -> bytes:
-    body = {"index": index, "kind": fact.kind, "id": fact.id, "at": fact.at, "changes": fact.changes}
-    return json.dumps(body, default=str, sort_keys=True).encode()
-
-
-def _fits(session: Session, which: SessionFilter) -> bool:
-    return (
-        which.client in (None, session.client)
-        and (which.states is None or session.state in which.states)
-        and which.owner in (None, session.owner)
-        and which.charter in (None, session.charter, session.task.kind)
-        and which.task_ref in (None, session.task.ref)
-    )
