@@ -35,6 +35,7 @@ from sojourn.faces.http import (
     oauth_answers,
     oauth_inspect,
     oauth_metadata,
+    oauth_status,
     opening,
     ops,
     reconcile,
@@ -85,6 +86,8 @@ ROUTES: Final = (
     Row("POST", "/oauth2/token", oauth.token, Who.ASSERTION, oauth_answers.TokenResponseView),
     Row("POST", "/oauth2/introspect", oauth_inspect.introspect, Who.ASKER, oauth_answers.IntrospectionView),
     Row("POST", "/oauth2/revoke", oauth_inspect.revoke, Who.ASKER, TEXT),
+    Row("GET", "/oauth2/status", oauth_status.status_lists, A, oauth_answers.StatusListsView),
+    Row("GET", "/oauth2/status/{name}", oauth_status.status_list, A, oauth_status.MEDIA_TYPE),
     Row("GET", "/oauth2/jwks", oauth_metadata.keys, A, answers.KeysView),
     Row(
         "GET",

@@ -35,6 +35,7 @@ class Verbs:
     exchange: doors.ExchangeToken
     inspect: doors.InspectToken
     revoke: doors.RevokeToken
+    write_status: doors.WriteStatus
     suspend: doors.StopSession
     resume: doors.ResumeSession
     end: doors.StopSession

@@ -210,6 +210,14 @@ class InspectToken(Protocol):
     async def __call__(self, compact: str, asker: Client, /) -> AccessClaims | None: ...
 
 
+class WriteStatus(Protocol):
+    """Answers one signed list; `lists` says where all of them are."""
+
+    async def __call__(self, name: str, /) -> str: ...
+
+    async def lists(self) -> Sequence[str]: ...
+
+
 class RevokeToken(Protocol):
     async def __call__(self, compact: str, /, *, client: Client | None, key: str | None) -> None: ...
 

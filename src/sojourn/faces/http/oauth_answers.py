@@ -60,6 +60,12 @@ class IntrospectionView(Answer):
     charter: str | None = None
 
 
+class StatusListsView(Answer):
+    """Where the status lists are."""
+
+    status_lists: list[str]
+
+
 class MetadataView(Answer):
     """Authorization server metadata (RFC 8414)."""
 
@@ -79,6 +85,7 @@ class MetadataView(Answer):
     revocation_endpoint_auth_signing_alg_values_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
     authorization_details_types_supported: list[str]
+    status_list_aggregation_endpoint: str
     protected_resources: list[str]
 
 

@@ -72,6 +72,7 @@ def authorization_server(issuer: str) -> dict[str, object]:
         **callers,
         "dpop_signing_alg_values_supported": ["ES256"],
         "authorization_details_types_supported": [DETAILS_TYPE],
+        "status_list_aggregation_endpoint": f"{base}/oauth2/status",
         "protected_resources": [issuer],
     }
 
