@@ -57,6 +57,7 @@ from sojourn.ports.store import Store
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._keys import Keys
 from sojourn.services._own_tokens import OwnTokens
+from sojourn.services._status_places import StatusPlaces
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
@@ -95,6 +96,7 @@ from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
 from sojourn.services.tend_keys import TendKeys
 from sojourn.services.write_evidence import WriteEvidence
+from sojourn.services.write_status import WriteStatus
 from sojourn.worker import Worker
 
 INVITATION_LIFE: Final = timedelta(minutes=15)
@@ -227,8 +229,7 @@ class Deployment:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         providers, end, sealer = self._providers, self._end, self._sealer
         mint = MintTokens(self._tokens, clock, entropy, settings.issuer, life=settings.token_life)
-        mint = MintTokens(self._keys.tokens, clock, entropy, settings.issuer, life=settings.token_life)
-        own_tokens = OwnTokens(store, clock, self._keys.tokens, settings.issuer)
+        own_tokens = OwnTokens(store, clock, self._tokens, settings.issuer)
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         return Verbs(
             open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
@@ -242,6 +243,7 @@ class Deployment:
                 end=end,
                 settings=settings,
                 kept=self._kept,
+                places=StatusPlaces(store, clock, entropy),
             ),
             beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest),
             narrow=NarrowSession(store, clock, entropy, settings),
@@ -251,6 +253,7 @@ class Deployment:
             exchange=ExchangeToken(store, clock, mint),
             inspect=InspectToken(own_tokens),
             revoke=RevokeToken(own_tokens, end),
+            write_status=WriteStatus(store, clock, self.ring.signer(Purpose.STATUS), settings.issuer),
             suspend=self._suspend,
             resume=self._resume(mint),
             end=end,

@@ -22,6 +22,7 @@ from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
 from sojourn.services._own_tokens import OwnTokens
 from sojourn.services.end_session import EndSession
 from sojourn.services.inspect_token import InspectToken, RevokeToken
+from sojourn.services.write_status import WriteStatus
 from tests.faces.samples import ISSUER, a_client
 from tests.faces.scripted import JwtAttestor, MemoryStore, Script
 from tests.faces.scripted_federation import Federate
@@ -118,6 +119,7 @@ class World:
             exchange=s.exchange,
             inspect=InspectToken(own),
             revoke=RevokeToken(own, cast("EndSession", s.end)),
+            write_status=WriteStatus(self.store.as_port(), self.clock, self.signer, ISSUER),
             suspend=s.suspend,
             resume=s.resume,
             end=s.end,

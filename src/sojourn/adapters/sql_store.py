@@ -24,9 +24,8 @@ from sojourn.core.client import Client
 from sojourn.core.errors import Conflict, Unavailable
 from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease
-from sojourn.core.session import Session
-from sojourn.core.signing_key import SigningKey
 from sojourn.core.session import Session, State
+from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
 

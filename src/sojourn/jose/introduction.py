@@ -13,12 +13,11 @@ from typing import Final
 from sojourn.core import proof
 from sojourn.core.errors import Invalid, Unauthenticated
 from sojourn.core.window import to_micros
-from sojourn.jose.compact import check_header, take_apart
 from sojourn.jose.keys import VerifyKey
+from sojourn.jose.kinds import INTRODUCTION, open_as
 
-INTRODUCTION_TYPE: Final = "sojourn-introduction+jwt"
 LONGEST: Final = timedelta(seconds=120)
-_CODE: Final = "bad_actor"
+_CODE: Final = INTRODUCTION.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,7 @@ def verify_introduction(compact: str, issuer: str, now: datetime) -> Introductio
     Raises:
         Unauthenticated: code `bad_actor`.
     """
-    parts = take_apart(compact, _CODE)
-    check_header(parts.header, INTRODUCTION_TYPE, _CODE)
+    parts = open_as(compact, INTRODUCTION)
     jwk = parts.header.get("jwk")
     if not isinstance(jwk, dict):
         raise Unauthenticated(_CODE, "header `jwk` is missing or not an object")

@@ -168,7 +168,7 @@ class ActivateSession:
     ) -> Activation:
         place = await self._places.take() if self._places else None
         now = self._clock.now()
-        step = activate(session, now)
+        step = activate(session, now, status=place)
         made: list[Step[Row]] = []
         sealed: list[Sealed] = []
         for lease in sending.leases:
@@ -177,11 +177,6 @@ class ActivateSession:
             made.append(issued(lease, answer.target_id, now, keeps=bool(kept)))
             sealed += kept
         head = await self._store.commit(Change(steps=(step, *made), sealed=tuple(sealed)))
-        step = activate(session, now, status=place)
-        made: list[Step[Row]] = [
-            issued(lease, sending.answers[lease.id].target_id, now) for lease in sending.leases
-        ]
-        head = await self._store.commit(Change(steps=(step, *made)))
         now = self._clock.now()
         await self._store.note_beats([(session.id, now, now + session.beat.missed_after)])
         tokens = self._tokens(step.row, head.mark)

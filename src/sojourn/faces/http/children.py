@@ -37,7 +37,7 @@ async def open_child(request: Request, session_id: str, body: ChildBody) -> Resp
             None if body.duration_s is None else timedelta(seconds=body.duration_s),
         ),
         context=body.context,
-        once=(viewed.once, held.once),
+        once=(held.once,),  # the parent's proof was spent when it was recognised
         idempotency=idempotency_of(request),
         request_hash=_digest(body, held.thumbprint),
     )

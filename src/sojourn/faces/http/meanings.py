@@ -150,12 +150,10 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "unsealable": (422, "A sealed secret cannot be opened with this key."),
     "unsupported_grant_type": (400, "The token endpoint knows three grants, and this is none of them."),
     "unsupported_media_type": (415, "The body must be `application/json` (a form at the token endpoint)."),
+    "unsupported_token_type": (400, "Only tokens of sessions are revoked; others end in minutes."),
     "use_dpop_nonce": (
         401,
         "The proof must carry the nonce given in `DPoP-Nonce`; make another and ask again.",
-    "unsupported_token_type": (
-        400,
-        "Only tokens of sessions are revoked; others end in minutes.",
     ),
     "window_closed": (403, "The session's window does not hold now."),
     "would_widen": (403, "Narrowing only removes."),

@@ -38,13 +38,12 @@ async def exchange(request: Request, form: Form) -> Response:
     desk, held = desk_of(request), holder(request)
     desk.replays.note(held.once, desk.clock.now())
     claims = await _subject(desk, form)
-    marks = await _client_marks(request, form, claims)
+    marks = (held.once, *await _client_marks(request, form, claims))
     if form.get("actor_token") is not None:
-        return await _for_a_child(desk, form, held, claims=claims, marks=(held.once, *marks))
+        return await _for_a_child(desk, form, held, claims=claims, marks=marks)
     if held.thumbprint != claims.key:
         raise Unauthenticated("wrong_key", "only the holder of the session's key exchanges its tokens")
-    if marks:
-        await desk.store.commit(Change(once=marks))
+    await desk.store.commit(Change(once=marks))
     token = await desk.verbs.exchange(SessionId(claims.sid), claims.key, form.audience, form.scope)
     return views.reply({**grant(desk, token), "issued_token_type": ACCESS_TOKEN})
 

@@ -21,8 +21,8 @@ from sojourn.faces.http.oauth_form import DETAILS_TYPE
 
 
 async def keys(request: Request) -> Response:
-    """The public keys of access tokens (RFC 7517)."""
-    return views.reply({"keys": [dict(key) for key in desk_of(request).signer.public_keys()]})
+    """The public keys of everything we sign as a JWT (RFC 7517): next, active and verify-only."""
+    return views.reply({"keys": [dict(key) for key in desk_of(request).keys.published()]})
 
 
 async def metadata(request: Request) -> Response:
@@ -103,6 +103,7 @@ async def deployment(request: Request) -> Response:
         {
             "issuer": desk.settings.issuer,
             "log_vkey": desk.notes.vkey,
+            "log_vkeys": list(desk.notes.vkeys),
             "log_origin": desk.notes.name,
             "feed": feed,
             "server_time": show(desk.clock.now()),
