@@ -103,6 +103,9 @@ const guardAuth = oauth.PrivateKeyJwt(await importKey(plan.guard.jwk));
 const inspect = async (who, how, token) =>
   oauth.processIntrospectionResponse(as, who, await oauth.introspectionRequest(as, who, how, token, plain));
 const before = await inspect(guard, guardAuth, opened.access_token);
+const signed = await oauth.introspectionRequest(as, guard, guardAuth, opened.access_token, { requestJwtResponse: true, ...plain });
+const inSigned = await oauth.processIntrospectionResponse(as, guard, signed);
+await oauth.validateApplicationLevelSignature(as, signed, plain);
 const foreign = await inspect(guard, guardAuth, second.access_token);
 const child = await inspect(guard, guardAuth, born.access_token);
 await oauth.processRevocationResponse(await oauth.revocationRequest(as, client, auth, opened.access_token, plain));
@@ -120,5 +123,5 @@ try {
 
 process.stdout.write(JSON.stringify({
   discovered: [seen.oauth2.issuer, seen.oidc.issuer], resource: resource.resource,
-  opened, second, born, atResource, elsewhere, thief, atSecond, before, foreign, child, after, childAfter, late,
+  opened, second, born, atResource, elsewhere, thief, atSecond, before, inSigned, foreign, child, after, childAfter, late,
 }));

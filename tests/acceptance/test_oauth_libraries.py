@@ -236,6 +236,7 @@ def test_oauth4webapi_completes_everything(system: System, guard: Profile, tmp_p
     assert seen["atResource"] == seen["atSecond"] == system.workload.client_id
     assert seen["elsewhere"].startswith("refused") and seen["thief"].startswith("refused")
     assert seen["before"]["active"] and seen["child"]["act"]["act"]["sub"] == seen["before"]["sid"]
+    assert seen["inSigned"] == seen["before"]
     assert seen["foreign"] == seen["after"] == seen["childAfter"] == {"active": False}
     assert seen["late"] == "invalid_request"
 

@@ -16,8 +16,8 @@ from sojourn.core.change import RevocationKind
 from sojourn.core.ids import SessionId
 from sojourn.core.session import State
 from sojourn.faces.http import oauth_answers
-from sojourn.faces.http.oauth_inspect import INACTIVE
-from sojourn.jose import Es256Key
+from sojourn.faces.http.oauth_inspect import INACTIVE, SIGNED
+from sojourn.jose import INTROSPECTION, Es256Key, read_foreign_keys, verify_statement
 from sojourn.ports.store import FeedEntry, FeedPage, Mark
 from tests.faces.samples import ISSUER
 from tests.faces.world import Caller, Headers, World
@@ -269,6 +269,21 @@ async def test_a_token_is_told_to_its_audience_its_client_and_operators(world: W
         assert told.active and told.cnf and told.cnf.jkt == holder.key.thumbprint
         assert told.aud == API and told.scope == "orders:read" and told.token_type == "DPoP"
         assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_signed_answer_is_for_its_asker_alone_and_is_no_token(world: World) -> None:
+    _, token = await a_token(world)
+    keys = read_foreign_keys({"keys": world.signer.public_keys()})
+    accept = [("Accept", SIGNED)]
+
+    for text, active in ((token, True), ("x", False)):
+        answer = await post(world, "/oauth2/introspect", asserting(world.guard, token=text), accept)
+        assert world.guard.client and answer.headers["content-type"] == SIGNED
+        told = verify_statement(
+            answer.text, keys, INTROSPECTION, issuer=ISSUER, audience=world.guard.client.id
+        )
+        inner = told["token_introspection"]
+        assert isinstance(inner, dict) and inner["active"] is active and "exp" not in told
 
 
 async def test_whatever_is_wrong_reads_alike_byte_for_byte(world: World) -> None:

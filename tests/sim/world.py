@@ -28,6 +28,7 @@ from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Provider
 from sojourn.ports.store import Head, Store
 from sojourn.services._kept import KeptSecrets
+from sojourn.services._status_places import StatusPlaces
 from sojourn.services.activate_session import ActivateSession, Activation
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.beat_book import BeatBook
@@ -168,6 +169,7 @@ class Node:
             end=self.end,
             settings=settings,
             kept=kept,
+            places=StatusPlaces(store, clock, entropy),
         )
         self.narrow = NarrowSession(store, clock, entropy, settings)
         self.suspend = SuspendSession(store, clock, entropy, settings)

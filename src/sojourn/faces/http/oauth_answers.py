@@ -83,6 +83,7 @@ class MetadataView(Answer):
     introspection_endpoint_auth_signing_alg_values_supported: list[str]
     revocation_endpoint_auth_methods_supported: list[str]
     revocation_endpoint_auth_signing_alg_values_supported: list[str]
+    introspection_signing_alg_values_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
     authorization_details_types_supported: list[str]
     status_list_aggregation_endpoint: str

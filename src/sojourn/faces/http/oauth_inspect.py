@@ -12,14 +12,17 @@ from starlette.responses import Response
 
 from sojourn.core.client import Client
 from sojourn.core.errors import Invalid, SojournError, Unauthenticated
+from sojourn.core.signing_key import Purpose
 from sojourn.core.token import AccessClaims, to_json
+from sojourn.core.window import to_micros
 from sojourn.faces.http import views
 from sojourn.faces.http.callers import holder
-from sojourn.faces.http.desk import desk_of
+from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.oauth_client import asserted, who_asks
 from sojourn.faces.http.oauth_form import Form, read_form
 from sojourn.faces.http.problems import oauth_error
 
+SIGNED: Final = "application/token-introspection+jwt"
 INACTIVE: Final = b'{"active":false}'
 # What of a token its audience may know; the rest is for our own guards.
 _TOLD: Final = (
@@ -46,15 +49,28 @@ async def introspect(request: Request) -> Response:
         form = read_form(await request.body())
         asker = await who_asks(request, form)
         claims = await desk_of(request).verbs.inspect(form.need("token"), asker)
+        if SIGNED in request.headers.get("accept", ""):
+            return _signed(desk_of(request), asker, claims)
     except SojournError as error:
         return oauth_error(error)
-    return _reply(claims)
-
-
-def _reply(claims: AccessClaims | None) -> Response:
     if claims is None:
         return Response(INACTIVE, media_type="application/json")
     return views.reply(describe(claims))
+
+
+def _signed(desk: Desk, asker: Client, claims: AccessClaims | None) -> Response:
+    """The answer as a JWT for the asker alone (RFC 9701), by a key that signs nothing else.
+
+    It has no `sub` and no `exp`, so it can be taken for no token.
+    """
+    statement = {
+        "iss": desk.settings.issuer,
+        "aud": asker.id,
+        "iat": to_micros(desk.clock.now()) // 1_000_000,
+        "token_introspection": {"active": False} if claims is None else describe(claims),
+    }
+    jwt = desk.keys.signer(Purpose.INTROSPECTION).sign({"typ": "token-introspection+jwt"}, statement)
+    return Response(jwt, media_type=SIGNED)
 
 
 def describe(claims: AccessClaims) -> dict[str, object]:

@@ -70,6 +70,7 @@ def authorization_server(issuer: str) -> dict[str, object]:
         "response_types_supported": ["none"],
         "scopes_supported": sorted(SCOPES.values()),
         **callers,
+        "introspection_signing_alg_values_supported": ["ES256"],
         "dpop_signing_alg_values_supported": ["ES256"],
         "authorization_details_types_supported": [DETAILS_TYPE],
         "status_list_aggregation_endpoint": f"{base}/oauth2/status",
