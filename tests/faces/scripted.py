@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
 
-from sojourn.core.binding import to_cnf
 from sojourn.adapters.system_clock import SystemEntropy
+from sojourn.core.binding import to_cnf
 from sojourn.core.change import Change, Once
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client, Role

@@ -65,6 +65,7 @@ def holder(request: Request, *, token: str | None = None, key: str | None = None
         Unauthenticated: code `missing_proof`, `bad_proof` or `wrong_key`.
         NonceWanted: this server wants one in proofs.
     """
+    desk = desk_of(request)
     proofs = request.headers.getlist("dpop")
     shown_certificate = None if proofs else presented(request, desk.peers)
     if shown_certificate is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from sojourn.faces.http.answers import Answer, CredentialView
 
 
@@ -26,7 +28,7 @@ class TokenResponseView(Answer):
     """A token (RFC 6749, section 5.1); credentials of an opened session are told this once."""
 
     access_token: str
-    token_type: Literal["DPoP"]
+    token_type: Literal["DPoP", "Bearer"]
     expires_in: int
     scope: str
     issued_token_type: str | None = None
@@ -35,14 +37,15 @@ class TokenResponseView(Answer):
 
 
 class ConfirmationView(Answer):
-    jkt: str
+    jkt: str | None = None
+    certificate: str | None = Field(default=None, alias="x5t#S256")
 
 
 class IntrospectionView(Answer):
     """What a token is worth now; an inactive one has no member but the first."""
 
     active: bool
-    token_type: Literal["DPoP"] | None = None
+    token_type: Literal["DPoP", "Bearer"] | None = None
     iss: str | None = None
     sub: str | None = None
     client_id: str | None = None
@@ -83,6 +86,7 @@ class MetadataView(Answer):
     introspection_endpoint_auth_signing_alg_values_supported: list[str]
     revocation_endpoint_auth_methods_supported: list[str]
     revocation_endpoint_auth_signing_alg_values_supported: list[str]
+    tls_client_certificate_bound_access_tokens: bool
     introspection_signing_alg_values_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
     authorization_details_types_supported: list[str]

@@ -12,9 +12,11 @@ from starlette.requests import Request
 from sojourn.core.change import Change
 from sojourn.core.client import Client
 from sojourn.core.errors import Refused, Unauthenticated
-from sojourn.faces.http.callers import client_of
+from sojourn.faces.http.callers import client_of, holder
 from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.oauth_form import Form
+from sojourn.faces.http.peer import presented
+from sojourn.faces.http.tls_client import by_certificate
 from sojourn.ports.attestor import Attestation, Evidence
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -36,15 +38,18 @@ def asserted(form: Form) -> Evidence | None:
 
 
 async def recognise(request: Request, form: Form) -> Attestation:
-    """The client that asserts itself; its assertion is not yet counted as used.
+    """The client that asserts itself, or whose certificate TLS has shown (RFC 8705).
+
+    An assertion is not yet counted as used.
 
     Raises:
-        Unauthenticated: no assertion, or not one of a registered client made for us.
+        Unauthenticated: no assertion or certificate, or not one of a registered client made for us.
     """
-    evidence = asserted(form)
+    evidence, desk = asserted(form), desk_of(request)
+    if evidence is None and presented(request, desk.peers) is not None:
+        return Attestation(await by_certificate(desk, form.get("client_id"), holder(request)))
     if evidence is None:
         raise Unauthenticated("bad_evidence", "expected a client assertion (RFC 7523)")
-    desk = desk_of(request)
     attestation = await desk.attestors[METHOD].attest(evidence, desk.clock.now())
     if form.get("client_id") not in (None, attestation.client.id):
         raise Unauthenticated("bad_evidence", "assertion and `client_id` are not of one client")
@@ -60,6 +65,8 @@ async def who_asks(request: Request, form: Form) -> Client:
     if "authorization" in request.headers:
         return (await client_of(request))[0]
     attestation = await recognise(request, form)
+    if not attestation.once:
+        return attestation.client
     try:
         await desk_of(request).store.commit(Change(once=attestation.once))
     except Refused as error:

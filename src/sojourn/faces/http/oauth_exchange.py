@@ -45,7 +45,7 @@ async def exchange(request: Request, form: Form) -> Response:
         raise Unauthenticated("wrong_key", "only the holder of the session's key exchanges its tokens")
     await desk.store.commit(Change(once=marks))
     token = await desk.verbs.exchange(SessionId(claims.sid), claims.key, form.audience, form.scope)
-    return views.reply({**grant(desk, token), "issued_token_type": ACCESS_TOKEN})
+    return views.reply({**grant(desk, token, claims.key), "issued_token_type": ACCESS_TOKEN})
 
 
 async def _subject(desk: Desk, form: Form) -> AccessClaims:

@@ -20,6 +20,8 @@ from sojourn.faces.http.callers import holder
 from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.oauth_client import asserted, who_asks
 from sojourn.faces.http.oauth_form import Form, read_form
+from sojourn.faces.http.oauth_sessions import kind_of
+from sojourn.faces.http.peer import presented
 from sojourn.faces.http.problems import oauth_error
 
 SIGNED: Final = "application/token-introspection+jwt"
@@ -78,7 +80,7 @@ def describe(claims: AccessClaims) -> dict[str, object]:
     told = to_json(claims)
     return {
         "active": True,
-        "token_type": "DPoP",
+        "token_type": kind_of(claims.key),
         "nbf": told["iat"],
         **{name: told[name] for name in _TOLD if name in told},
     }
@@ -98,9 +100,9 @@ async def _revoke(request: Request, form: Form) -> None:
     desk = desk_of(request)
     client: Client | None = None
     key: str | None = None
-    if "authorization" in request.headers or asserted(form) is not None:
+    if "authorization" in request.headers or asserted(form) is not None or form.get("client_id"):
         client = await who_asks(request, form)
-    elif "dpop" in request.headers:
+    elif "dpop" in request.headers or presented(request, desk.peers) is not None:
         held = holder(request)
         await desk.replays.spend(held.once)
         key = held.thumbprint

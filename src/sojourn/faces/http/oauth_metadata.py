@@ -18,6 +18,7 @@ from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.oauth import GRANTS
 from sojourn.faces.http.oauth_client import METHOD
 from sojourn.faces.http.oauth_form import DETAILS_TYPE
+from sojourn.faces.http.tls_client import METHODS
 
 
 async def keys(request: Request) -> Response:
@@ -55,7 +56,7 @@ def authorization_server(issuer: str) -> dict[str, object]:
         f"{place}_auth_{what}": value
         for place in ("token_endpoint", "introspection_endpoint", "revocation_endpoint")
         for what, value in (
-            ("methods_supported", [METHOD]),
+            ("methods_supported", [METHOD, *METHODS]),
             ("signing_alg_values_supported", ["ES256"]),
         )
     }
@@ -70,6 +71,7 @@ def authorization_server(issuer: str) -> dict[str, object]:
         "response_types_supported": ["none"],
         "scopes_supported": sorted(SCOPES.values()),
         **callers,
+        "tls_client_certificate_bound_access_tokens": True,
         "introspection_signing_alg_values_supported": ["ES256"],
         "dpop_signing_alg_values_supported": ["ES256"],
         "authorization_details_types_supported": [DETAILS_TYPE],

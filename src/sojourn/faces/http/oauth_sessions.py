@@ -11,13 +11,14 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sojourn.core.binding import is_certificate
 from sojourn.core.change import Change
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Invalid, Refused, Unauthenticated
 from sojourn.core.session import Session, State
 from sojourn.core.token import choose_audience
 from sojourn.faces.http import views
-from sojourn.faces.http.callers import SCOPES, Holder, holder
+from sojourn.faces.http.callers import SCOPES, Holder, holder, speaks_for
 from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.doors import Activation, OpenRequest, Token
 from sojourn.faces.http.limits import CLIENT_TOKEN_LIFE
@@ -60,7 +61,7 @@ async def _client_token(request: Request, form: Form) -> Response:
     held = holder(request)
     attestation = await recognise(request, form)
     client = attestation.client
-    if client.thumbprint != held.thumbprint:
+    if not speaks_for(held, client, desk):
         raise Unauthenticated("bad_evidence", "assertion and proof are not of one client")
     scope = SCOPES[client.role]
     if not (form.scope or frozenset()) <= {scope}:
@@ -70,9 +71,9 @@ async def _client_token(request: Request, form: Form) -> Response:
         await desk.store.commit(Change(once=(*attestation.once, held.once)))
     except Refused as error:
         raise Unauthenticated("bad_evidence", "the assertion or the proof was used before") from error
-    minted = desk.verbs.mint.client_token(client)
-    life = int(CLIENT_TOKEN_LIFE.total_seconds())
-    return views.reply({"access_token": minted.jwt, "token_type": "DPoP", "expires_in": life, "scope": scope})
+    minted = desk.verbs.mint.client_token(client, key=held.thumbprint)
+    life, kind = int(CLIENT_TOKEN_LIFE.total_seconds()), kind_of(held.thumbprint)
+    return views.reply({"access_token": minted.jwt, "token_type": kind, "expires_in": life, "scope": scope})
 
 
 async def _open(request: Request, form: Form, details: SessionDetails, evidence: Evidence) -> Response:
@@ -119,16 +120,26 @@ def answer(
     token = desk.verbs.mint.one(activation.session, audience, activation.mark, only=scope)
     shown = {"credentials": views.credentials(activation.credentials)} if activation.credentials else {}
     return views.reply(
-        {**grant(desk, token), "authorization_details": [describe(activation.session)], **shown, **more}
+        {
+            **grant(desk, token, activation.session.key),
+            "authorization_details": [describe(activation.session)],
+            **shown,
+            **more,
+        }
     )
 
 
-def grant(desk: Desk, token: Token) -> dict[str, object]:
+def kind_of(binding: str) -> str:
+    """How a token bound so is sent: with a proof, or over the connection that shows the certificate."""
+    return "Bearer" if is_certificate(binding) else "DPoP"
+
+
+def grant(desk: Desk, token: Token, binding: str) -> dict[str, object]:
     """What every token response holds (RFC 6749, section 5.1)."""
     left = int((token.expires_at - desk.clock.now()).total_seconds())
     return {
         "access_token": token.jwt,
-        "token_type": "DPoP",
+        "token_type": kind_of(binding),
         "expires_in": max(left, 0),
         "scope": token.scope,
     }
