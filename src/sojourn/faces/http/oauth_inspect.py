@@ -100,9 +100,10 @@ async def _revoke(request: Request, form: Form) -> None:
     desk = desk_of(request)
     client: Client | None = None
     key: str | None = None
-    if "authorization" in request.headers or asserted(form) is not None or form.get("client_id"):
+    by_proof = "dpop" in request.headers
+    if "authorization" in request.headers or asserted(form) or (form.get("client_id") and not by_proof):
         client = await who_asks(request, form)
-    elif "dpop" in request.headers or presented(request, desk.peers) is not None:
+    elif by_proof or presented(request, desk.peers) is not None:
         held = holder(request)
         await desk.replays.spend(held.once)
         key = held.thumbprint
