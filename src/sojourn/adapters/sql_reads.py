@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, Table, and_, bindparam, func, or_, select
 
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters.sql_judge import key_hash
 from sojourn.adapters.sql_rows import row_of
 from sojourn.core.change import RevocationKind
+from sojourn.core.client import Client
 from sojourn.core.ids import SessionId, TargetId
 from sojourn.core.session import Session, State
-from sojourn.core.target import TargetState
+from sojourn.core.target import Target, TargetState
 from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
 
 R = TypeVar("R")
@@ -27,6 +29,24 @@ _BEAT: Final = schema.beat
 def docs(connection: Connection, kind: type[R], chosen: Select[Any]) -> list[R]:
     """The rows whose `doc` the statement selects, in its order."""
     return [row_of(kind, doc) for doc in connection.execute(chosen).scalars()]
+
+
+# Built once: building a statement costs as much as running it.
+_BY_ID: Final = {
+    table: select(table.c.doc).where(table.c.id == bindparam("wanted", type_=table.c.id.type))
+    for table in (schema.session, schema.lease, schema.client, schema.target)
+}
+# What seldom changes is read out of its text once: the text is the key, so a change is another row.
+_kept: Final = lru_cache(maxsize=1024)(row_of)
+_KEPT: Final = frozenset({Client, Target})
+
+
+def by_id(connection: Connection, kind: type[R], table: Table, wanted: str) -> R | None:
+    """The row of that id."""
+    doc = connection.execute(_BY_ID[table], {"wanted": wanted}).scalar_one_or_none()
+    if doc is None:
+        return None
+    return _kept(kind, doc) if kind in _KEPT else row_of(kind, doc)
 
 
 def head(connection: Connection) -> Head:

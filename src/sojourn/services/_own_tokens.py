@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from sojourn.core.errors import Unauthenticated
 from sojourn.core.revocation import Entry, Kind, Mark, Page, RevocationView, Standing
@@ -19,6 +19,8 @@ from sojourn.ports.clock import Clock
 from sojourn.ports.keys import TokenSigner
 from sojourn.ports.store import FeedPage, Store
 from sojourn.ports.store import Mark as StoreMark
+
+T = TypeVar("T")
 
 MOST_TOKENS: Final = 4096  # whose signature is remembered; about 3 KB each
 _PAGE: Final = 10_000  # entries in one reading
@@ -35,6 +37,7 @@ class OwnTokens:
         self._issuer = issuer
         self._view = RevocationView()
         self._known: dict[str, AccessClaims] = {}
+        self._of_clients: dict[str, Mapping[str, object]] = {}
         self._kids: tuple[str, ...] = ()
         self._keys: Mapping[str, VerifyKey] = {}
         self._hearing: asyncio.Task[None] | None = None
@@ -54,11 +57,21 @@ class OwnTokens:
             raise Unauthenticated("expired", "the token has expired")
         return claims
 
+    def clients(self, compact: str) -> Mapping[str, object]:
+        """The claims of a client's token for our own API, of which only the signature was judged.
+
+        Raises:
+            Unauthenticated: code `bad_token`.
+        """
+        self._refresh()
+        known = self._of_clients.pop(compact, None) or verify_client_token(compact, self._keys)
+        _remember(self._of_clients, compact, known)
+        return known
+
     def is_clients(self, compact: str) -> bool:
         """Whether it is a client's token for our own API, which names no session."""
-        self._refresh()
         try:
-            return "sid" not in verify_client_token(compact, self._keys)
+            return "sid" not in self.clients(compact)
         except Unauthenticated:
             return False
 
@@ -82,9 +95,7 @@ class OwnTokens:
     def _signed(self, compact: str) -> AccessClaims:
         self._refresh()
         known = self._known.pop(compact, None) or verify_access_token(compact, self._keys)
-        self._known[compact] = known  # the last used is the last to go
-        if len(self._known) > MOST_TOKENS:
-            self._known.pop(next(iter(self._known)))
+        _remember(self._known, compact, known)
         return known
 
     def _refresh(self) -> None:
@@ -92,7 +103,7 @@ class OwnTokens:
         kids = tuple(key["kid"] for key in public)
         if kids != self._kids:
             self._kids, self._keys = kids, {key["kid"]: VerifyKey.from_jwk(key) for key in public}
-            self._known = {}
+            self._known, self._of_clients = {}, {}
 
     async def _hear(self) -> None:
         """Return when the feed was read by a reading that began after this call."""
@@ -118,3 +129,9 @@ class OwnTokens:
 def _page(page: FeedPage, clock: Clock) -> Page:
     entries = tuple(Entry(e.n, Kind(e.kind), e.id, e.min_generation) for e in page.entries)
     return Page(Mark(page.mark.epoch, page.mark.n), clock.now(), page.snapshot, entries)
+
+
+def _remember(known: dict[str, T], compact: str, claims: T) -> None:
+    known[compact] = claims  # the last used is the last to go
+    if len(known) > MOST_TOKENS:
+        known.pop(next(iter(known)))

@@ -88,6 +88,9 @@ class ActivateSession:
         sending: Sending | None = None
         try:
             targets = await self._targets(session)
+            if not targets:
+                sending = Sending([])  # nothing to make, so nothing to record before it is made
+                return await self._activate_bare(session)
             session, sending = await self._plan(session, targets)
             await self._issue(sending, targets)
             return await self._activate(session, sending, targets)
@@ -181,6 +184,16 @@ class ActivateSession:
         await self._store.note_beats([(session.id, now, now + session.beat.missed_after)])
         tokens = self._tokens(step.row, head.mark)
         return Activation(step.row, tokens, credentials(sending, targets), head.mark)
+
+    async def _activate_bare(self, session: Session) -> Activation:
+        """Activate a session without credentials: what may come to exist is nothing, so one commit does."""
+        place = await self._places.take() if self._places else None
+        now = self._clock.now()
+        await self._store.note_beats([(session.id, now, now + session.beat.missed_after)])
+        step = prepare(session, now)
+        step = step.then(activate(step.row, now, status=place))
+        head = await self._store.commit(Change(steps=(step,)))
+        return Activation(step.row, self._tokens(step.row, head.mark), (), head.mark)
 
     async def _give_up(self, session: Session, sending: Sending | None, detail: str) -> None:
         """Record what is known of each send, then end the session; both may be repeated."""

@@ -46,6 +46,9 @@ from sojourn.faces.http.desk import Desk
 from sojourn.faces.http.envelope import SECURITY, Envelope
 from sojourn.faces.http.hot import HotRoute
 from sojourn.faces.http.openapi import ANY, document_of, responses_of
+from sojourn.faces.http.envelope import FORM_PATHS, SECURITY, Envelope
+from sojourn.faces.http.hot import HotRoute, PlainRoute
+from sojourn.faces.http.openapi import document_of, responses_of
 from sojourn.faces.http.problems import problem, render
 
 
@@ -209,7 +212,8 @@ def build(desk: Desk) -> FastAPI:
 
 
 def _route(row: Row) -> APIRoute:
-    kind = HotRoute if row.hot else APIRoute
+    forms = PlainRoute if row.path in FORM_PATHS else APIRoute
+    kind = HotRoute if row.hot else forms
     return kind(
         row.path,
         row.endpoint,

@@ -28,7 +28,7 @@ from sojourn.core.window import EPOCH
 from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.peer import presented
 from sojourn.faces.http.replay import mark_of
-from sojourn.jose import VerifyKey, verify_client_token, verify_proof
+from sojourn.jose import verify_proof
 from sojourn.jose.certificates import Certificate, matches
 
 SCOPES: Final = {Role.WORKLOAD: "sessions", Role.GUARD: "feed", Role.OPERATOR: "operate"}
@@ -111,7 +111,7 @@ async def client_of(request: Request) -> tuple[Client, Once]:
     """
     desk = desk_of(request)
     compact = _token(request)
-    claims = verify_client_token(compact, _our_keys(desk))
+    claims = desk.verbs.own_tokens.clients(compact)
     now = desk.clock.now()
     _check_token(claims, desk.settings.issuer, now)
     binding = from_cnf(claims.get("cnf")) or ""
@@ -145,10 +145,6 @@ def _token(request: Request) -> str:
     if scheme.lower() not in ("dpop", "bearer") or not token:
         raise Unauthenticated("missing_token", "expected one header `Authorization: DPoP TOKEN`")
     return token
-
-
-def _our_keys(desk: Desk) -> dict[str, VerifyKey]:
-    return {key["kid"]: VerifyKey.from_jwk(key) for key in desk.signer.public_keys()}
 
 
 def _check_token(claims: Mapping[str, object], issuer: str, now: datetime) -> None:
