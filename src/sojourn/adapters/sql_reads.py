@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Select, Table, and_, bindparam, func, or_, select
 
@@ -46,7 +46,7 @@ def by_id(connection: Connection, kind: type[R], table: Table, wanted: str) -> R
     doc = connection.execute(_BY_ID[table], {"wanted": wanted}).scalar_one_or_none()
     if doc is None:
         return None
-    return _kept(kind, doc) if kind in _KEPT else row_of(kind, doc)
+    return cast("R", _kept(cast("Hashable", kind), doc)) if kind in _KEPT else row_of(kind, doc)
 
 
 def head(connection: Connection) -> Head:

@@ -117,7 +117,10 @@ def answer(
     desk: Desk, activation: Activation, audience: str, scope: frozenset[str] | None, **more: object
 ) -> Response:
     """An active session as a token response; what it was granted beside the token is told once."""
-    token = desk.verbs.mint.one(activation.session, audience, activation.mark, only=scope)
+    made = {token.audience: token for token in activation.tokens}
+    token = made[audience]
+    if scope is not None:
+        token = desk.verbs.mint.one(activation.session, audience, activation.mark, only=scope)
     shown = {"credentials": views.credentials(activation.credentials)} if activation.credentials else {}
     return views.reply(
         {
