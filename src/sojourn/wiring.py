@@ -68,11 +68,10 @@ from sojourn.services.beat_session import BeatSession
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
+from sojourn.services.exchange_token import ExchangeToken
 from sojourn.services.federate_client import FederateClient
 from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
-from sojourn.services.exchange_token import ExchangeToken
-from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.inspect_token import InspectToken, RevokeToken
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession

@@ -12,7 +12,6 @@ from sojourn.core.session import is_live
 from sojourn.core.token import choose_audience
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Store
-from sojourn.services._reconciling import waits
 from sojourn.services.mint_tokens import MintTokens, Token
 
 
@@ -38,7 +37,7 @@ class ExchangeToken:
         session = await self._store.session(session_id)
         if session is None or session.key != key:
             raise NotFound("unknown_session", f"there is no session `{session_id}`")
-        if not is_live(session, self._clock.now()) or await waits(self._store, session_id):
+        if not is_live(session, self._clock.now()) or await self._store.is_restored(session_id):
             raise Refused("session_ended", f"the session is `{session.state}`")
         chosen = choose_audience(session, audience)
         if only is not None and not only <= set(session.grants.actions_at(chosen)):

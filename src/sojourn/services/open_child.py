@@ -24,7 +24,6 @@ from sojourn.core.record import Step
 from sojourn.core.session import Session, State, Task, approve, request
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
-from sojourn.services._reconciling import waits
 from sojourn.services._retry import decide_again
 
 CHILD_MARK: Final = "child"
@@ -110,9 +109,9 @@ class OpenChild:
         parent, now = family[0], self._clock.now()
         if earlier := await self._repeated(parent_id, asked):
             return earlier
-        if await waits(self._store, parent_id):
+        if await self._store.is_restored(parent_id):
             raise Conflict(
-                "wrong_state", "the session waits for its targets to be reconciled after a restore"
+                "wrong_state", "the session waits, since a restore, for an operator"
             )
         rule = (await self._charter(parent)).children
         given = portion(parent, rule, asked.wish, living=living_children(parent, family), now=now)

@@ -43,12 +43,9 @@ from sojourn.faces.http import (
     targets,
 )
 from sojourn.faces.http.desk import Desk
-from sojourn.faces.http.envelope import SECURITY, Envelope
-from sojourn.faces.http.hot import HotRoute
-from sojourn.faces.http.openapi import ANY, document_of, responses_of
 from sojourn.faces.http.envelope import FORM_PATHS, SECURITY, Envelope
 from sojourn.faces.http.hot import HotRoute, PlainRoute
-from sojourn.faces.http.openapi import document_of, responses_of
+from sojourn.faces.http.openapi import ANY, document_of, responses_of
 from sojourn.faces.http.problems import problem, render
 
 

@@ -72,21 +72,21 @@ def holder(request: Request, *, token: str | None = None, key: str | None = None
         return _by_certificate(shown_certificate, key, desk.clock.now())
     if len(proofs) != 1 or "," in proofs[0]:
         raise Unauthenticated("missing_proof", f"expected exactly one DPoP proof, got {len(proofs)}")
-    return held_by(request, proofs[0], token=token, key=key)
+    ath = None if token is None else proof.ath_of(token)
+    nonces = () if desk.nonce_secret is None else nonces_at(desk.nonce_secret, desk.clock.now())
+    return held_by(request, proofs[0], proof.Demand(request.method, url_of(request, desk), key, ath, nonces))
 
 
-def held_by(request: Request, compact: str, *, token: str | None = None, key: str | None = None) -> Holder:
-    """The key behind one proof that was made for this request, wherever in it the proof stands.
+def held_by(request: Request, compact: str, demand: proof.Demand) -> Holder:
+    """The key behind one proof that meets `demand`, wherever in the request it stands.
 
     Raises:
         Unauthenticated: code `bad_proof` or `wrong_key`.
+        NonceWanted: `demand` wants one.
     """
-    desk = desk_of(request)
-    now = desk.clock.now()
+    now = desk_of(request).clock.now()
     shown = verify_proof(compact).read()
-    ath = None if token is None else proof.ath_of(token)
-    nonces = () if desk.nonce_secret is None else nonces_at(desk.nonce_secret, now)
-    proof.judge(shown, proof.Demand(request.method, url_of(request, desk), key, ath, nonces), now)
+    proof.judge(shown, demand, now)
     return Holder(shown.key, mark_of(shown, now))
 
 

@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sojourn.core.family import ChildWish
+from sojourn.core.proof import Demand
 from sojourn.faces.http import views
-from sojourn.faces.http.callers import held_by, session_holder
+from sojourn.faces.http.callers import held_by, session_holder, url_of
 from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.doors import ChildRequest
 from sojourn.faces.http.opening import idempotency_of, opened
@@ -26,7 +27,8 @@ async def open_child(request: Request, session_id: str, body: ChildBody) -> Resp
     """Open a child session, within this one and bound to a key of its own."""
     desk = desk_of(request)
     viewed = await session_holder(request, session_id)
-    held = held_by(request, body.key_proof)
+    # The parent's proof answers for the request, with a nonce where one is wanted; this one for the key.
+    held = held_by(request, body.key_proof, Demand(request.method, url_of(request, desk)))
     desk.replays.note(held.once, desk.clock.now())
     asked = ChildRequest(
         key=held.thumbprint,
