@@ -39,6 +39,7 @@ TIMED = (
     "tests/acceptance/test_a_hundred_kills.py",
     "tests/acceptance/test_guarded_api.py",
     "tests/acceptance/test_guards_under_fire.py",
+    "tests/acceptance/test_kill_by_selector.py",
     "tests/cli/test_run.py",
     "tests/faces/test_hostile_input.py",
     "tests/guard/test_feed_and_streams.py",

@@ -1,4 +1,4 @@
-"""The one list of built-in attestors and providers; nothing is found by scanning.
+"""The one list of built-in attestors, providers and triggers; nothing is found by scanning.
 
 A configured name that is not in it is an error at start, not at first use.
 """
@@ -31,4 +31,11 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "postgresql": "sojourn.providers.postgresql:PostgreSQL",
     "rabbitmq": "sojourn.providers.rabbitmq:RabbitMQ",
     "redis": "sojourn.providers.redis:Redis",
+}
+
+TRIGGERS: Final[Mapping[str, str]] = {
+    "github_webhook": "sojourn.triggers.github_webhook:GithubWebhook",
+    "gitlab_webhook": "sojourn.triggers.gitlab_webhook:GitlabWebhook",
+    "kubernetes_pods": "sojourn.triggers.kubernetes_pods:KubernetesPods",
+    "signed_webhook": "sojourn.triggers.signed_webhook:SignedWebhook",
 }

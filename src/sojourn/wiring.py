@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.adapters.waking_store import Wake, waking
+from sojourn.catalog import TRIGGERS
 from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
@@ -41,6 +43,7 @@ from sojourn.core.signing_key import Purpose
 from sojourn.dev_workload import DevWorkload
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
+from sojourn.faces.http.governance import Governance
 from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.peer import PeerTrust
@@ -54,29 +57,39 @@ from sojourn.ports.attestor import Attestor
 from sojourn.ports.clock import Clock
 from sojourn.ports.issuers import Federation
 from sojourn.ports.store import Store
+from sojourn.ports.trigger import PushTrigger, WatchTrigger
+from sojourn.ruling import Ruling
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._keys import Keys
 from sojourn.services._own_tokens import OwnTokens
 from sojourn.services._status_places import StatusPlaces
 from sojourn.services._targets import sealed_name
+from sojourn.services.activate_approved import ActivateApproved
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
+from sojourn.services.add_trigger import AddTrigger
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.apply_charter import ApplyCharter
+from sojourn.services.approve_session import ApproveSession
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.beat_session import BeatSession
+from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
+from sojourn.services.enter_phase import EnterPhase
 from sojourn.services.exchange_token import ExchangeToken
 from sojourn.services.federate_client import FederateClient
 from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
 from sojourn.services.inspect_token import InspectToken, RevokeToken
+from sojourn.services.lower_grants import LowerGrants
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
+from sojourn.services.offboard_owner import OffboardOwner
 from sojourn.services.open_child import OpenChild
 from sojourn.services.open_session import OpenSession
+from sojourn.services.order_kill import OrderKill
 from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reap_leases import ReapLeases
@@ -90,10 +103,13 @@ from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
 from sojourn.services.revoke_key import RevokeKey
 from sojourn.services.rotate_key import RotateKey
+from sojourn.services.route_signals import RouteSignals
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
 from sojourn.services.tend_keys import TendKeys
+from sojourn.services.watch_triggers import WatchTriggers
+from sojourn.services.weigh_usage import WeighUsage
 from sojourn.services.write_evidence import WriteEvidence
 from sojourn.services.write_status import WriteStatus
 from sojourn.worker import Worker
@@ -112,6 +128,7 @@ class Deployment:
         store: Store,
         settings: Settings,
         keys: FileKeys,
+        calendars: Path,
         *,
         federation: Federation = _NOBODY,
         peers: PeerTrust | None = None,
@@ -134,9 +151,26 @@ class Deployment:
         self._beats = BeatBook(self.store)
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
+        self._triggers = _triggers()
+        self._signals = RouteSignals(
+            self.store,
+            self.clock,
+            self._end,
+            sealer=keys.sealer,
+            kinds={name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)},
+        )
         self._attestors = _attestors(self.store, self.clock, settings.issuer, federation=federation)
         self._reattest = ReattestSession(
             self.store, self.clock, self._attestors, end=self._end, suspend=self._suspend
+        )
+        self._rules = Ruling(
+            self.store,
+            self.clock,
+            self.entropy,
+            settings,
+            calendars=calendars,
+            end=self._end,
+            suspend=self._suspend,
         )
         self.verbs = self._verbs()
         self.app: ASGIApp = build(self._desk())
@@ -202,6 +236,9 @@ class Deployment:
             preflight=PreflightDue(
                 store, clock, PreflightTarget(store, clock, self._providers, settings), settings
             ),
+            kills=CarryOutKills(store, clock, self._end),
+            watch=WatchTriggers(store, clock, self._signals, self._watching()),
+            rules=self._rules.reevaluate,
         )
 
     def _desk(self) -> Desk:
@@ -224,27 +261,41 @@ class Deployment:
             nonce_secret=self._nonce_secret,
         )
 
+    def _mint(self) -> MintTokens:
+        life, usable = self.settings.token_life, self._rules.book.usable
+        return MintTokens(
+            self._tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
+        )
+
+    def _resume(self, mint: MintTokens) -> ResumeSession:
+        return ResumeSession(
+            self.store,
+            self.clock,
+            self.entropy,
+            reattest=self._reattest,
+            providers=self._providers,
+            tokens=mint,
+            end=self._end,
+            settings=self.settings,
+            kept=self._kept,
+            keep=self._rules.keep,
+            windows=self._rules.windows,
+        )
+
     def _verbs(self) -> Verbs:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         providers, end, sealer = self._providers, self._end, self._sealer
-        mint = MintTokens(self._tokens, clock, entropy, settings.issuer, life=settings.token_life)
-        own_tokens = OwnTokens(store, clock, self._tokens, settings.issuer)
+        mint = self._mint()
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
+        own_tokens = OwnTokens(store, clock, self._tokens, settings.issuer)
+        activate = self._activating(mint)
         return Verbs(
-            open_session=OpenSession(store, clock, entropy, self._attestors, settings=settings),
-            open_child=OpenChild(store, clock, entropy, settings),
-            activate=ActivateSession(
-                store,
-                clock,
-                entropy,
-                providers=providers,
-                tokens=mint,
-                end=end,
-                settings=settings,
-                kept=self._kept,
-                places=StatusPlaces(store, clock, entropy),
+            open_session=OpenSession(
+                store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
             ),
-            beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest),
+            open_child=OpenChild(store, clock, entropy, settings),
+            activate=activate,
+            beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
@@ -261,6 +312,10 @@ class Deployment:
             federate_client=FederateClient(store, clock, entropy, settings.issuer),
             remove_client=RemoveClient(store, clock, end),
             apply_charter=ApplyCharter(store, clock, entropy),
+            apply_policy=self._rules.apply,
+            explain=self._rules.explain,
+            operate=self._rules.book.require_operate,
+            review_session=self._rules.review,
             add_target=AddTarget(store, clock, entropy, sealer, make=providers.make),
             preflight_target=PreflightTarget(store, clock, providers, settings),
             forward=ForwardRequest(store, clock, self.bell, providers),
@@ -273,20 +328,47 @@ class Deployment:
             write_evidence=WriteEvidence(store, clock, self._notes),
             rotate_key=RotateKey(self._keys, clock),
             revoke_key=RevokeKey(self._keys, clock),
+            governance=self._governance(activate),
         )
 
-    def _resume(self, mint: MintTokens) -> ResumeSession:
-        return ResumeSession(
+    def _watching(self) -> Mapping[str, WatchTrigger]:
+        return {name: one for name, one in self._triggers.items() if isinstance(one, WatchTrigger)}
+
+    def _activating(self, mint: MintTokens) -> ActivateSession:
+        return ActivateSession(
             self.store,
             self.clock,
             self.entropy,
-            reattest=self._reattest,
             providers=self._providers,
             tokens=mint,
             end=self._end,
             settings=self.settings,
             kept=self._kept,
+            places=StatusPlaces(self.store, self.clock, self.entropy),
         )
+
+    def _governance(self, activate: ActivateSession) -> Governance:
+        store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
+        order = OrderKill(store, clock, entropy, settings)
+        return Governance(
+            order_kill=order,
+            offboard=OffboardOwner(store, clock, order),
+            lower=LowerGrants(store, clock, entropy, providers=self._providers, settings=settings),
+            enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
+            approve=ApproveSession(store, clock, entropy, self._end),
+            activate=ActivateApproved(store, clock, self._reattest, activate),
+            usage=WeighUsage(store, clock, entropy, self._end),
+            signals=self._signals,
+            triggers=AddTrigger(store, clock, entropy, sealer=self._sealer, kinds=tuple(TRIGGERS)),
+        )
+
+
+def _triggers() -> Mapping[str, object]:
+    made: dict[str, object] = {}
+    for name, place in TRIGGERS.items():
+        module, _, attribute = place.partition(":")
+        made[name] = getattr(import_module(module), attribute)()
+    return made
 
 
 def _attestors(store: Store, clock: Clock, issuer: str, *, federation: Federation) -> Mapping[str, Attestor]:
@@ -308,6 +390,7 @@ async def assemble(serving: Serving) -> Deployment:
         await open_store(serving),
         settings,
         keys,
+        serving.state / "calendars",
         federation=serving.federation,
         peers=peers_of(serving.listen),
     )

@@ -1,4 +1,4 @@
-"""The loops that keep promises: reap, sweep, announce, seal, try targets out, forget, tend keys.
+"""The loops that keep promises: reap, sweep, kill, announce, rule, seal, preflight, forget, tend keys.
 
 Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
 error: an error is logged and counted, and the loop goes on. This is the only place that
@@ -17,17 +17,25 @@ from sojourn.adapters.waking_store import Wake
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Store
 from sojourn.services.announce_revocations import AnnounceRevocations
+from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.watch_triggers import WatchTriggers
 
 log = logging.getLogger(__name__)
 
 ANNOUNCE_EVERY_S: Final = 0.1
 """What another node committed is announced this late at most; our own commits wake us."""
 
+KILLS_EVERY_S: Final = 0.5
+"""How late an order of another node is taken up, should that node have died."""
+
 SEAL_EVERY_S: Final = 1.0
 SEAL_PAUSE_S: Final = 0.1
 """Facts of so long share one checkpoint: signing each by itself would gain nothing."""
+
+RULES_EVERY_S: Final = 1.0
+"""Living sessions hear of changed charters and policies this late at most."""
 
 FORGET_EVERY_S: Final = 60.0
 PREFLIGHT_LOOK_EVERY_S: Final = 30.0
@@ -39,8 +47,8 @@ _AFTER_ERROR_S: Final = 0.5
 Once = Callable[[], Awaitable[int]]
 
 
-class Errands(Protocol):
-    """What a loop does over and over."""
+class Runs(Protocol):
+    """Work that is done again and again: sealing facts, holding sessions to changed rules."""
 
     async def run_once(self) -> int:
         """How much there was to do."""
@@ -63,14 +71,17 @@ class Worker:
         reap: ReapLeases,
         sweep: SweepDeadlines,
         announce: AnnounceRevocations,
-        seal: Errands | None,
+        seal: Runs | None,
         *,
-        tend: Errands | None = None,
+        tend: Runs | None = None,
         clock: Clock,
         store: Store,
         wake: Wake,
         sweep_every_s: float,
         preflight: Preflights | None = None,
+        kills: CarryOutKills | None = None,
+        watch: WatchTriggers | None = None,
+        rules: Runs | None = None,
     ) -> None:
         self._reap = reap
         self._sweep = sweep
@@ -82,6 +93,9 @@ class Worker:
         self._store = store
         self._wake = wake
         self._sweep_every_s = sweep_every_s
+        self._kills = kills
+        self._watch = watch
+        self._rules = rules
         self.errors: Counter[str] = Counter()  # by loop, for metrics
 
     async def run(self) -> None:
@@ -91,6 +105,12 @@ class Worker:
             group.create_task(self._for_ever("sweep", self._sweeping))
             group.create_task(self._for_ever("announce", self._announcing))
             group.create_task(self._for_ever("forget", self._forgetting))
+            if self._kills is not None:
+                group.create_task(self._for_ever("kills", self._killing))
+            if self._watch is not None:
+                group.create_task(self._for_ever("watch", self._watch.run))
+            if self._rules is not None:
+                group.create_task(self._for_ever("rules", self._holding_to_rules))
             if self._seal is not None:
                 group.create_task(self._for_ever("seal", self._sealing))
             if self._preflight is not None:
@@ -112,6 +132,13 @@ class Worker:
             await self._sweep.run_once()
             await self._clock.sleep(self._sweep_every_s)
 
+    async def _killing(self) -> None:
+        assert self._kills is not None
+        while True:
+            self._wake.kills.clear()
+            await self._kills.run_once()
+            await _wait(self._wake.kills, KILLS_EVERY_S)
+
     async def _announcing(self) -> None:
         while True:
             self._wake.feed.clear()
@@ -128,6 +155,12 @@ class Worker:
         while True:
             await self._clock.sleep(PREFLIGHT_LOOK_EVERY_S)
             await self._preflight.run_once()
+
+    async def _holding_to_rules(self) -> None:
+        assert self._rules is not None
+        while True:
+            await self._rules.run_once()
+            await self._clock.sleep(RULES_EVERY_S)
 
     async def _sealing(self) -> None:
         assert self._seal is not None

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
+from urllib.request import urlopen
 
 import pytest
 
@@ -309,3 +310,20 @@ def test_a_program_needs_no_profile_either(
 
     assert ended.state == "ended" and ended.reason == "completed"
     assert member(ended.raw, "context")["github.run_id"] == job.run_id
+
+
+def test_an_unknown_claim_is_counted_by_number_alone(system: System, platforms: Platforms) -> None:
+    before = _counted(system)
+    _, workload = platforms.job(system, Job(more={"brand_new": "x", "another": 7}))
+
+    opened(system, workload).complete()
+
+    assert _counted(system) - before == 2
+
+
+def _counted(system: System) -> float:
+    with urlopen(f"http://127.0.0.1:{system.port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    assert "brand_new" not in text
+    (line,) = [one for one in text.splitlines() if one.startswith("sojourn_unknown_claims_total ")]
+    return float(line.split()[1])

@@ -72,7 +72,8 @@ class Town:
 
     async def open(self) -> Node:
         keys = self.keys or FileKeys(self.folder / "keys")
-        node = Node(await Deployment(await self.place.open(), Settings(ISSUER), keys).prepare())
+        store, calendars = await self.place.open(), self.folder / "calendars"
+        node = Node(await Deployment(store, Settings(ISSUER), keys, calendars).prepare())
         self.nodes.append(node)
         return node
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.architecture.tree import ROOT
 
+from sojourn.catalog import TRIGGERS
+
 _PREFIX = "sojourn.providers."
 
 
@@ -53,6 +55,17 @@ def faults(package: Path, docs: Path) -> list[str]:
         if not (pages / f"{name}.md").is_file()
     ]
     return found
+
+
+def test_every_trigger_is_listed_and_described() -> None:
+    there = {p.stem for p in (ROOT / "src/sojourn/triggers").glob("*.py") if not p.name.startswith("_")}
+    page = (ROOT / "docs/reference/triggers.md").read_text("utf-8")
+
+    assert there == TRIGGERS.keys()
+    assert all(f"| `{name}` |" in page for name in TRIGGERS)
+    for place in TRIGGERS.values():
+        module, _, attribute = place.partition(":")
+        assert callable(getattr(importlib.import_module(module), attribute))
 
 
 def test_the_catalog_is_the_whole_list() -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from tests.architecture.tree import ROOT
-from tests.docs import attestor_tables
+from tests.docs import attestor_tables, policy_page
 from tests.docs.state_diagrams import diagrams
 
 from sojourn import config
+from sojourn.adapters.cedar_schema import schema_text
 from sojourn.core import ending, ids
 from sojourn.core.deadlines import DEADLINES
 from sojourn.core.ending import Reason
@@ -59,6 +60,11 @@ _IDS: Final[Mapping[str, str]] = {
     "OWNER": "owner; none is made yet: owners are the names that people give",
     "CHARTER": "charter",
     "ERRAND": "errand",
+    "KILL": "kill order",
+    "APPROVAL": "request for approval",
+    "TRIGGER": "trigger",
+    "POLICY": "policy set",
+    "REVIEW": "review of a break-glass session",
 }
 _DEADLINES: Final[Mapping[Reason, str]] = {
     Reason.NOT_ACTIVATED: "`activate_by` passes while the session is `requested` or `approved`",
@@ -70,8 +76,9 @@ def pages() -> Mapping[Path, str]:
     """Every such page with its text as it should be."""
     folder = ROOT / "docs" / "reference"
     made = {"configuration": _configuration, "facts": _facts, "states": _states, "reasons": _reasons}
-    written = {folder / f"{name}.md": page() for name, page in {**made, "ids-and-times": _ids}.items()}
-    return {**written, **attestor_tables.pages()}
+    made |= {"ids-and-times": _ids, "policy": policy_page.page}
+    written = {folder / f"{name}.md": page() for name, page in made.items()}
+    return {**written, folder / "sojourn.cedarschema": schema_text(), **attestor_tables.pages()}
 
 
 def _configuration() -> str:
@@ -192,6 +199,7 @@ A [deadline](../glossary.md) is an instant at which time alone ends a session; t
 | when | reason |
 |---|---|
 {_lines(deadlines)}
+| a change window closes that suspends, while `active` | `window_closed`: suspended, not ended |
 | no beat for the charter's `missed_after`, while `active` | `missed_beat` |
 
 A missed beat suspends instead of ending where the charter says `suspend_first`.

@@ -21,6 +21,7 @@ from sojourn.core.ids import (
     SessionId,
 )
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
 from sojourn.core.secret import Secret
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.signing_key import Purpose, SigningKey
@@ -32,8 +33,9 @@ from sojourn.faces.http.doors import ChildRequest, OpenRequest
 from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check, Incoming, Outgoing
-from sojourn.ports.store import FeedPage, Head, Mark, SessionFilter, Store
+from sojourn.ports.store import FeedPage, Head, Mark, Rules, SessionFilter, Store
 from sojourn.services.mint_tokens import MintTokens
+from tests.faces.governing import NoOrders
 from tests.faces.samples import (
     ISSUER,
     Activation,
@@ -50,7 +52,7 @@ from tests.faces.scripted_parts import SetClock, Signer
 
 
 @dataclass
-class MemoryStore:
+class MemoryStore(NoOrders):
     """The reads that the face makes, and one-time marks."""
 
     people: dict[str, Client] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class MemoryStore:
     lease_rows: list[Lease] = field(default_factory=list)
     charter_rows: dict[str, Charter] = field(default_factory=dict)
     target_rows: dict[str, Target] = field(default_factory=dict)
+    policy_rows: list[PolicySet] = field(default_factory=list)
     key_rows: list[SigningKey] = field(default_factory=list)
     once: set[tuple[str, str]] = field(default_factory=set)
     pages: list[FeedPage] = field(default_factory=list)
@@ -71,6 +74,7 @@ class MemoryStore:
         for mark in change.once:
             if (mark.kind, mark.key) in self.once:
                 raise Refused("replayed", "used before")
+        self.policy_rows += [step.row for step in change.steps if isinstance(step.row, PolicySet)]
         self.once |= {(mark.kind, mark.key) for mark in change.once}
         return await self.head()
 
@@ -106,6 +110,22 @@ class MemoryStore:
 
     async def charters(self) -> Sequence[Charter]:
         return list(self.charter_rows.values())
+
+    async def policy(self, number: int | None = None) -> PolicySet | None:
+        found = [one for one in self.policy_rows if number in (None, one.number)]
+        return found[-1] if found else None
+
+    async def review(self, session: SessionId) -> None:
+        return None
+
+    async def reviews(self, *, owed: bool, limit: int) -> Sequence[object]:
+        return []
+
+    async def session_journal(self, session: SessionId) -> Sequence[object]:
+        return []
+
+    async def rules(self) -> Rules:
+        return Rules(len(self.policy_rows), len(self.charter_rows))
 
     async def target_named(self, name: str) -> Target | None:
         return self.target_rows.get(name)

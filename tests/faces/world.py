@@ -23,6 +23,8 @@ from sojourn.services._own_tokens import OwnTokens
 from sojourn.services.end_session import EndSession
 from sojourn.services.inspect_token import InspectToken, RevokeToken
 from sojourn.services.write_status import WriteStatus
+from tests.faces.governing import governance_of
+from tests.faces.ruling import Ruling
 from tests.faces.samples import ISSUER, a_client
 from tests.faces.scripted import JwtAttestor, MemoryStore, Script
 from tests.faces.scripted_federation import Federate
@@ -107,6 +109,7 @@ class World:
     def desk(self, attestor: JwtAttestor) -> Desk:
         s = self.script
         own = OwnTokens(self.store.as_port(), self.clock, self.signer, ISSUER)
+        ruling = Ruling(self.store.as_port(), self.clock)
         verbs = Verbs(
             open_session=s.open_session,
             open_child=s.open_child,
@@ -128,6 +131,10 @@ class World:
             federate_client=Federate(self.store),
             remove_client=s.remove_client,
             apply_charter=s.apply_charter,
+            apply_policy=ruling.apply,
+            explain=ruling.explain,
+            operate=ruling.operate,
+            review_session=ruling.review,
             add_target=s.add_target,
             preflight_target=s.preflight_target,
             find_standing=s.find_standing,
@@ -138,6 +145,7 @@ class World:
             reconcile_target=Reconcile(),
             reconcile_sessions=self.waiting,
             write_evidence=s.write_evidence,
+            governance=governance_of(self.store),
             rotate_key=s.rotate_key,
             revoke_key=s.revoke_key,
         )

@@ -27,18 +27,19 @@ class NatsServer:
     """One server in a directory of its own on a free loopback port."""
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="sojourn-nats-"))
         self.port = free_port()
         self.operator = new_key(OPERATOR)
         self.signer = new_key(OPERATOR)
         self.system = new_key(ACCOUNT)
         self.system_signer, self.spare = new_key(ACCOUNT), new_key(ACCOUNT)
         self.account = new_key(ACCOUNT)
+        self.directory = Path()
         self._daemon: Daemon | None = None
 
     def start(self) -> None:
         """Start; returns when connections are taken."""
-        (self.directory / "jwt").mkdir(exist_ok=True)
+        self.directory = Path(tempfile.mkdtemp(prefix="sojourn-nats-"))
+        (self.directory / "jwt").mkdir()
         (self.directory / "nats.conf").write_text(self._configuration())
         binary = Path(sys.executable).parent / "nats-server"
         command = [str(binary), "-c", str(self.directory / "nats.conf")]
@@ -72,8 +73,9 @@ class NatsServer:
 
     def remove(self) -> None:
         """Stop, and delete everything."""
-        self.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if self._daemon is not None:
+            self.stop()
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def _configuration(self) -> str:
         operator = {

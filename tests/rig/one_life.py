@@ -90,7 +90,7 @@ class Plant:
         self.place = place
         self.sql = store
         self.keys = keys
-        self.deployment = Deployment(store, place.settings, keys)
+        self.deployment = Deployment(store, place.settings, keys, Path(place.state) / "calendars")
         self.verbs: Verbs = self.deployment._verbs()
         self._secret = Path(place.state) / "workload.json"
 

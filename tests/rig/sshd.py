@@ -27,7 +27,7 @@ from tests.rig.program import Program
 from tests.rig.unavailable import tool
 
 USER: Final = getpass.getuser()
-_PYTHON_HERE: Final = "#!/usr/bin/env -S python3 -I"
+_PYTHON_HERE: Final = "#!/usr/bin/env -S python3 -IS"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _install(made: Sshd, authority: str, host: Secret) -> None:
     """What the guide has an administrator do, but for the port and the user."""
     source = Path(on_host.__file__).read_text()
     installed = made.folder / "sojourn-host"
-    installed.write_text(source.replace("#!/usr/bin/python3 -I", _PYTHON_HERE, 1))
+    installed.write_text(source.replace("#!/usr/bin/python3 -IS", _PYTHON_HERE, 1))
     installed.chmod(0o755)
     made.state.mkdir()
     (made.state / "ca.pub").write_text(f"{authority}\n")

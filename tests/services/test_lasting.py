@@ -6,9 +6,13 @@ from datetime import timedelta
 
 import pytest
 
+from sojourn.adapters.journal_leaf import Placed, leaf_of, tell
+from sojourn.core.ids import SessionId
 from sojourn.core.lease import LeaseState
 from sojourn.core.record import FactKind
 from sojourn.core.session import State
+from sojourn.ledger.credentials import Credential, derive
+from sojourn.ledger.leaf import read_leaf
 from sojourn.ports.provider import Presence
 from tests.services.rig import play
 from tests.sim.scenarios import KILL
@@ -134,3 +138,36 @@ def test_without_its_secret_it_is_not_called_gone() -> None:
         assert world.store.all_leases(activation.session.id)[0].state is LeaseState.DESTROYING
 
     play(story)
+
+
+def test_the_evidence_shows_a_residual_while_it_lasts_and_then_how_it_ended() -> None:
+    async def story(world: World, process: Node) -> None:
+        world.targets["shop"].lasts = LASTS
+        activation = await world.open(process, "db")
+        ends_at = next(iter(world.targets["shop"].accounts.values())).ends_at
+        await process.end(activation.session.id, KILL)
+        await process.reap.run_once()
+
+        (during,) = _evidence(world, activation.session.id)
+        await world.clock.sleep((LASTS + world.settings.tolerance).total_seconds())
+        await process.reap.run_once()
+        (after,) = _evidence(world, activation.session.id)
+
+        (left,) = during.residual
+        assert during.destroyed_at is None and during.refused_at is not None
+        assert (left.place, left.until) == ("shop: wherever it was copied to", ends_at)
+        assert left.owner == world.store.all_sessions()[0].owner
+        assert after.method is not None and after.method.startswith("ended by itself at ")
+        assert after.destroyed_at is not None and not after.residual
+
+    play(story)
+
+
+def _evidence(world: World, session: SessionId) -> tuple[Credential, ...]:
+    """What a bundle says of the session's credentials, from leaves as the journal holds them."""
+    facts = [fact for fact in world.store.facts if fact.session == session]
+    placed = [
+        Placed(fact, tell(fact, world.store.rows[fact.row, fact.id]), number)
+        for number, fact in enumerate(facts, start=1)
+    ]
+    return derive([read_leaf(leaf_of(one, index)) for index, one in enumerate(placed)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -15,9 +16,10 @@ from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.session import LEAVING, Session, begin_end, finish_end
 from sojourn.ports.provider import Intent, Issued, Observation, Ref
 from sojourn.ports.store import Store
+from sojourn.services._ending import Ending
 from sojourn.services._errands import revoke
 from sojourn.services._reaping import Later, Reaping
-from sojourn.services.end_session import Ending, EndSession
+from sojourn.services.end_session import EndSession
 from sojourn.services.open_child import OpenChild
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.testing.fakes import FakeTarget
@@ -124,7 +126,7 @@ class HastyEnd(World):
 
 
 class _CarelessEnd(EndSession):
-    def _gather(self, endings: list[Ending], now: datetime) -> Change:
+    def _gather(self, endings: Sequence[Ending], now: datetime) -> Change:
         return replace(super()._gather(endings, now), pins=())
 
 

@@ -133,10 +133,11 @@ class Vouch:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.observed: dict[str, str] = {}
 
     async def attest(self, evidence: Evidence, now: object) -> Attestation:
-        """It is the workload."""
-        return Attestation(self._client)
+        """It is the workload, in the context that a test set."""
+        return Attestation(self._client, context=dict(self.observed))
 
 
 class Node:
@@ -150,10 +151,11 @@ class Node:
         self.wake = Wake()
         clock, entropy, settings = world.clock, world.entropy, world.settings
         store = self.store = waking(cast("Store", GateStore(world, self)), self.wake)
-        providers = FakeProviders(
+        providers = self.providers = FakeProviders(
             {name: cast("Provider", GateProvider(world, self, one)) for name, one in world.targets.items()}
         )
-        attestors = {"test": Vouch(world.client)}
+        self.vouch = Vouch(world.client)
+        attestors = {"test": self.vouch}
         mint = MintTokens(world.signer, clock, entropy, settings.issuer)
         self.beats = BeatBook(store)
         self.end = world.make_end(store)
@@ -173,7 +175,9 @@ class Node:
         )
         self.narrow = NarrowSession(store, clock, entropy, settings)
         self.suspend = SuspendSession(store, clock, entropy, settings)
-        reattest = ReattestSession(store, clock, attestors, end=self.end, suspend=self.suspend)
+        self.reattest = reattest = ReattestSession(
+            store, clock, attestors, end=self.end, suspend=self.suspend
+        )
         self.beat = BeatSession(store, clock, mint, self.beats, reattest=reattest)
         self.resume = ResumeSession(
             store,

@@ -26,9 +26,14 @@ T = TypeVar("T")
 
 # Every transaction takes its locks in this order, so no two can wait for each other.
 LOCK_ORDER: Final = (
+    RowKind.KILL,
+    RowKind.APPROVAL,
+    RowKind.TRIGGER,
     RowKind.CLIENT,
     RowKind.CHARTER,
     RowKind.TARGET,
+    RowKind.POLICY,
+    RowKind.REVIEW,
     RowKind.SESSION,
     RowKind.LEASE,
     RowKind.KEY,

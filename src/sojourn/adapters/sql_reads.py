@@ -12,12 +12,25 @@ from sqlalchemy import Connection, Select, Table, and_, bindparam, func, or_, se
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters.sql_judge import key_hash
 from sojourn.adapters.sql_rows import row_of
+from sojourn.core.approval import ApprovalState
 from sojourn.core.change import RevocationKind
 from sojourn.core.client import Client
 from sojourn.core.ids import SessionId, TargetId
+from sojourn.core.kill import KillState
+from sojourn.core.lease import Lease
 from sojourn.core.session import Session, State
 from sojourn.core.target import Target, TargetState
-from sojourn.ports.store import FeedEntry, FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+from sojourn.ports.store import (
+    FeedEntry,
+    FeedPage,
+    Head,
+    JournalEntry,
+    KillFilter,
+    Mark,
+    Overdue,
+    Rules,
+    SessionFilter,
+)
 
 R = TypeVar("R")
 
@@ -81,6 +94,54 @@ def status_lists(connection: Connection) -> list[str]:
     return list(connection.execute(chosen).scalars())
 
 
+def descendants(connection: Connection, roots: Collection[SessionId]) -> list[Session]:
+    """Every descendant of `roots` that has not ended, parents first."""
+    if not roots:
+        return []
+    below = select(schema.ancestor.c.descendant).where(schema.ancestor.c.ancestor.in_(sorted(roots)))
+    chosen = select(_SESSION.c.doc).where(_SESSION.c.id.in_(below), _SESSION.c.state != State.ENDED.value)
+    return docs(connection, Session, chosen.order_by(_SESSION.c.depth, _SESSION.c.id))
+
+
+def leases_of_many(connection: Connection, sessions: Collection[SessionId]) -> dict[SessionId, list[Lease]]:
+    """The leases of `sessions`, each in the order of their ids."""
+    found: dict[SessionId, list[Lease]] = {}
+    if sessions:
+        chosen = select(_LEASE.c.doc).where(_LEASE.c.session.in_(sorted(sessions))).order_by(_LEASE.c.id)
+        for lease in docs(connection, Lease, chosen):
+            found.setdefault(lease.session, []).append(lease)
+    return found
+
+
+def trigger_docs(name: str | None) -> Select[Any]:
+    """Triggers that are not removed: all, or the one of that name."""
+    table = schema.trigger
+    chosen = select(table.c.doc).where(table.c.removed_at.is_(None)).order_by(table.c.id)
+    return chosen if name is None else chosen.where(table.c.name == name)
+
+
+def approval_docs(subject: str | None) -> Select[Any]:
+    """The requests about `subject`, or all that are pending, in the order of their ids."""
+    table = schema.approval
+    chosen = select(table.c.doc).order_by(table.c.id)
+    if subject is None:
+        return chosen.where(table.c.state == ApprovalState.PENDING.value)
+    return chosen.where(table.c.subject == subject)
+
+
+def kill_docs(which: KillFilter) -> Select[Any]:
+    """The kill orders that fit, in the order of their ids."""
+    table = schema.kill
+    chosen = select(table.c.doc).order_by(table.c.id)
+    if which.unfinished:
+        chosen = chosen.where(table.c.state != KillState.FINISHED.value)
+    if which.after_n is not None:
+        chosen = chosen.where(or_(table.c.n > which.after_n, table.c.n.is_(None)))
+    if which.selector is not None:
+        chosen = chosen.where(table.c.kind == which.selector.kind.value, table.c.subject == which.selector.id)
+    return chosen
+
+
 def sessions(
     connection: Connection, which: SessionFilter, after: SessionId | None, limit: int
 ) -> list[Session]:
@@ -112,6 +173,32 @@ def living_leases(connection: Connection, target: TargetId) -> int:
         .where(_LEASE.c.target == target, _LEASE.c.state != "destroyed")
     )
     return int(connection.execute(chosen).scalar_one())
+
+
+def policy_doc(number: int | None) -> Select[Any]:
+    """The policy set of that number, or the newest."""
+    chosen = select(schema.policy.c.doc)
+    if number is not None:
+        return chosen.where(schema.policy.c.number == number)
+    return chosen.order_by(schema.policy.c.number.desc()).limit(1)
+
+
+def review_of(session: SessionId) -> Select[Any]:
+    """The review that a session owes, or owed."""
+    return select(schema.review.c.doc).where(schema.review.c.session == session)
+
+
+def reviews(owed: bool, limit: int) -> Select[Any]:
+    """Reviews, the oldest first; only those that are still owed, if asked."""
+    chosen = select(schema.review.c.doc).order_by(schema.review.c.id).limit(limit)
+    return chosen.where(schema.review.c.done_at.is_(None)) if owed else chosen
+
+
+def rules(connection: Connection) -> Rules:
+    """How far policies and charters have come."""
+    newest = select(func.coalesce(func.max(schema.policy.c.number), 0)).scalar_subquery()
+    versions = select(func.count()).select_from(schema.charter).scalar_subquery()
+    return Rules(*connection.execute(select(newest, versions)).one())
 
 
 def charter_doc(name: str, number: int | None) -> Select[Any]:

@@ -9,14 +9,19 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar, assert_never, cast
 
 from sojourn.adapters.codec import decode, from_bytes, plain, to_bytes
+from sojourn.core.approval import Approval
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
+from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
 from sojourn.core.record import Row, RowKind
+from sojourn.core.review import Review
 from sojourn.core.session import Session
 from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
+from sojourn.core.trigger import Trigger
 
 R = TypeVar("R")
 Columns = dict[str, Any]
@@ -29,6 +34,11 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.CLIENT: ("version", "name", "removed_at", "doc"),
     RowKind.CHARTER: ("version", "doc"),
     RowKind.TARGET: ("version", "name", "state", "doc"),
+    RowKind.KILL: ("version", "state", "n", "doc"),
+    RowKind.APPROVAL: ("version", "state", "doc"),
+    RowKind.TRIGGER: ("version", "removed_at", "doc"),
+    RowKind.POLICY: ("version", "doc"),
+    RowKind.REVIEW: ("version", "done_at", "doc"),
     RowKind.KEY: ("version", "state", "doc"),
 }
 
@@ -63,6 +73,21 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
         case RowKind.TARGET:
             target = cast("Target", row)
             return {"name": target.name, "state": target.state.value}
+        case RowKind.KILL:
+            kill = cast("Kill", row)
+            picks = {"kind": kill.selector.kind.value, "subject": kill.selector.id}
+            return {"state": kill.state.value, "n": kill.n, **picks}
+        case RowKind.APPROVAL:
+            approval = cast("Approval", row)
+            return {"state": approval.state.value, "subject": approval.subject}
+        case RowKind.TRIGGER:
+            trigger = cast("Trigger", row)
+            return {"name": trigger.name, "removed_at": trigger.removed_at}
+        case RowKind.POLICY:
+            return {"number": cast("PolicySet", row).number}
+        case RowKind.REVIEW:
+            review = cast("Review", row)
+            return {"session": review.session, "done_at": review.done_at}
         case RowKind.KEY:
             key = cast("SigningKey", row)
             return {"purpose": key.purpose.value, "state": key.state.value}

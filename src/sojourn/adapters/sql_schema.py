@@ -178,6 +178,33 @@ charter: Final = Table(
     UniqueConstraint("name", "number"),
 )
 
+policy: Final = Table(
+    "policy",
+    metadata,
+    Column("id", Identifier(ids.POLICY), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("number", Count, nullable=False),
+    Column("doc", Text, nullable=False),
+    UniqueConstraint("number"),
+)
+
+review: Final = Table(
+    "review",
+    metadata,
+    Column("id", Identifier(ids.REVIEW), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("session", Identifier(ids.SESSION), nullable=False),
+    Column("done_at", Instant),
+    Column("doc", Text, nullable=False),
+    UniqueConstraint("session"),
+)
+Index(
+    "ix_review_owed",
+    review.c.id,
+    sqlite_where=text("done_at IS NULL"),
+    postgresql_where=text("done_at IS NULL"),
+)
+
 target: Final = Table(
     "target",
     metadata,
@@ -193,6 +220,45 @@ Index(
     unique=True,
     sqlite_where=text("state <> 'removed'"),
     postgresql_where=text("state <> 'removed'"),
+)
+
+kill: Final = Table(
+    "kill",
+    metadata,
+    Column("id", Identifier(ids.KILL), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(512), nullable=False, index=True),
+    Column("n", Count, index=True),  # its number in the feed; null between two commits
+    Column("doc", Text, nullable=False),
+)
+
+approval: Final = Table(
+    "approval",
+    metadata,
+    Column("id", Identifier(ids.APPROVAL), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("subject", String(512), nullable=False, index=True),
+    Column("doc", Text, nullable=False),
+)
+
+trigger: Final = Table(
+    "trigger",
+    metadata,
+    Column("id", Identifier(ids.TRIGGER), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("removed_at", Instant),
+    Column("doc", Text, nullable=False),
+)
+Index(
+    "uq_trigger_name_in_use",
+    trigger.c.name,
+    unique=True,
+    sqlite_where=text("removed_at IS NULL"),
+    postgresql_where=text("removed_at IS NULL"),
 )
 
 signing_key: Final = Table(
@@ -282,6 +348,38 @@ reconciling: Final = Table(
 # Since a restore these get no tokens, until an operator has looked.
 restored: Final = Table("restored", metadata, Column("session", Identifier(ids.SESSION), primary_key=True))
 
+# How much the family of a root session has used; chunks are parts that guards hold.
+account: Final = Table(
+    "account",
+    metadata,
+    Column("session", Identifier(ids.SESSION), primary_key=True),
+    Column("calls", Count, nullable=False),
+    Column("rows", Count, nullable=False),
+    Column("bytes", Count, nullable=False),
+    Column("cost", Count, nullable=False),
+    Column("used_at", Instant),
+)
+chunk: Final = Table(
+    "chunk",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("account", Identifier(ids.SESSION), nullable=False, index=True),
+    Column("holder", String(64), nullable=False),
+    Column("calls", Count, nullable=False),
+    Column("rows", Count, nullable=False),
+    Column("bytes", Count, nullable=False),
+    Column("cost", Count, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+)
+exercised: Final = Table(
+    "exercised",
+    metadata,
+    Column("session", Identifier(ids.SESSION), nullable=False),
+    Column("subject", String(512), nullable=False),
+    Column("uses", Count, nullable=False),
+    PrimaryKeyConstraint("session", "subject"),
+)
+
 # -- what is built from the journal --------------------------------------------------------
 
 tile: Final = Table(
@@ -304,7 +402,12 @@ STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.CLIENT: client,
     RowKind.CHARTER: charter,
     RowKind.TARGET: target,
+    RowKind.POLICY: policy,
+    RowKind.REVIEW: review,
     RowKind.SESSION: session,
     RowKind.LEASE: lease,
+    RowKind.KILL: kill,
+    RowKind.APPROVAL: approval,
+    RowKind.TRIGGER: trigger,
     RowKind.KEY: signing_key,
 }

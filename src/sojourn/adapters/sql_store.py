@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Select, Table, select
 
-from sojourn.adapters import sql_epoch
+from sojourn.adapters import sql_epoch, sql_usage
 from sojourn.adapters import sql_reads as reads
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters import sql_work as work
@@ -18,16 +18,22 @@ from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.replay_check import differences
 from sojourn.adapters.sql_database import Broken, Database, Rejected
 from sojourn.adapters.sql_writes import Outcome, land
+from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand
-from sojourn.core.charter import Charter
+from sojourn.core.charter import Budget, Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Conflict, Unavailable
-from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
+from sojourn.core.review import Review
 from sojourn.core.session import Session, State
 from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
-from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
+from sojourn.core.trigger import Trigger
+from sojourn.core.usage import Amounts, Chunk, Usage, Use
+from sojourn.ports.store import FeedPage, Head, JournalEntry, KillFilter, Mark, Overdue, Rules, SessionFilter
 
 R = TypeVar("R")
 
@@ -106,6 +112,10 @@ class SqlStore:
         """The session and its descendants, root first, parents before children."""
         return await self._read(lambda connection: reads.family(connection, root))
 
+    async def descendants(self, roots: Collection[SessionId]) -> Sequence[Session]:
+        """Every descendant of any of `roots` that has not ended."""
+        return await self._read(lambda connection: reads.descendants(connection, roots))
+
     async def sessions(
         self, which: SessionFilter, *, after: SessionId | None, limit: int
     ) -> Sequence[Session]:
@@ -119,6 +129,10 @@ class SqlStore:
     async def leases(self, session: SessionId) -> Sequence[Lease]:
         """The leases of a session, in the order of their ids."""
         return await self._rows(Lease, reads.leases_of(session))
+
+    async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
+        """The leases of many sessions; those without any are left out."""
+        return await self._read(lambda connection: reads.leases_of_many(connection, sessions))
 
     async def living_leases(self, target: TargetId) -> int:
         """How many leases of the target are not destroyed."""
@@ -145,6 +159,22 @@ class SqlStore:
         table = schema.charter
         return await self._rows(Charter, select(table.c.doc).order_by(table.c.name, table.c.number))
 
+    async def policy(self, number: int | None = None) -> PolicySet | None:
+        """A policy set; without `number` the newest."""
+        return await self._row(PolicySet, reads.policy_doc(number))
+
+    async def review(self, session: SessionId) -> Review | None:
+        """The review that a break-glass session owes, or owed."""
+        return await self._row(Review, reads.review_of(session))
+
+    async def reviews(self, *, owed: bool, limit: int) -> Sequence[Review]:
+        """Reviews, the oldest first; only those that are still owed, if asked."""
+        return await self._rows(Review, reads.reviews(owed, limit))
+
+    async def rules(self) -> Rules:
+        """How far policies and charters have come."""
+        return await self._read(reads.rules)
+
     async def target_named(self, name: str) -> Target | None:
         """The target of that name that is not removed."""
         return await self._row(Target, reads.target_doc(name))
@@ -156,6 +186,32 @@ class SqlStore:
     async def targets(self) -> Sequence[Target]:
         """Every target, removed or not, in the order of their ids."""
         return await self._rows(Target, select(schema.target.c.doc).order_by(schema.target.c.id))
+
+    async def trigger_named(self, name: str) -> Trigger | None:
+        """The trigger of that name that is not removed."""
+        return await self._row(Trigger, reads.trigger_docs(name))
+
+    async def triggers(self) -> Sequence[Trigger]:
+        """Triggers that are not removed, in the order of their ids."""
+        return await self._rows(Trigger, reads.trigger_docs(None))
+
+    async def approval(self, approval: ApprovalId) -> Approval | None:
+        """The request of that id."""
+        return await self._row(
+            Approval, select(schema.approval.c.doc).where(schema.approval.c.id == approval)
+        )
+
+    async def approvals(self, subject: str | None = None) -> Sequence[Approval]:
+        """Requests about a session or template; without `subject` those that nobody has decided."""
+        return await self._rows(Approval, reads.approval_docs(subject))
+
+    async def kill(self, kill: KillId) -> Kill | None:
+        """The kill order of that id."""
+        return await self._row(Kill, select(schema.kill.c.doc).where(schema.kill.c.id == kill))
+
+    async def kills(self, which: KillFilter) -> Sequence[Kill]:
+        """Kill orders, in the order of their ids."""
+        return await self._rows(Kill, reads.kill_docs(which))
 
     async def signing_keys(self) -> Sequence[SigningKey]:
         """Every signing key there ever was, oldest first."""
@@ -185,6 +241,18 @@ class SqlStore:
     async def overdue(self, now: datetime, *, beats_until: datetime, limit: int) -> Sequence[Overdue]:
         """Sessions that time may have ended."""
         return await self._read(lambda connection: reads.overdue(connection, now, beats_until, limit))
+
+    async def reserve_use(self, wanted: Chunk, budget: Budget) -> Amounts:
+        """Take at most `wanted` out of an account, all at once."""
+        return await self._write(lambda connection: sql_usage.reserve(connection, wanted, budget))
+
+    async def report_use(self, use: Use, now: datetime) -> bool:
+        """Take note of a use; false for a chunk that is unknown, another's, or came too late."""
+        return await self._write(lambda connection: sql_usage.report(connection, use, now))
+
+    async def usage(self, session: SessionId, account: SessionId, now: datetime) -> Usage:
+        """The account of a family, and what one session of it exercised."""
+        return await self._read(lambda connection: sql_usage.usage(connection, session, account, now))
 
     async def forget_expired(self, now: datetime) -> int:
         """Delete marks and revocations that can concern nothing any more."""

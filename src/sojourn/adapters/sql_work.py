@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text, update
 
 from sojourn.adapters import sql_schema as schema
+from sojourn.adapters.sql_usage import forget_chunks
 from sojourn.adapters.sql_writes import upsert
 from sojourn.core.change import Errand, ErrandKind
 from sojourn.core.errors import Conflict, Unavailable
@@ -98,6 +99,7 @@ def forget_expired(connection: Connection, now: datetime) -> int:
 
     The head remembers the last number forgotten, so that a mark before it gets a snapshot.
     """
+    forget_chunks(connection, now)
     marks = connection.execute(delete(schema.mark).where(schema.mark.c.expires_at <= now)).rowcount
     ended = select(schema.session.c.id).where(schema.session.c.state == State.ENDED.value)
     connection.execute(delete(schema.beat).where(schema.beat.c.session.in_(ended)))

@@ -10,6 +10,7 @@ import asyncio
 from typing import cast
 
 from sojourn.core.change import Change
+from sojourn.core.kill import Kill
 from sojourn.ports.store import Head, Store
 
 
@@ -20,6 +21,7 @@ class Wake:
         self.errands = asyncio.Event()
         self.feed = asyncio.Event()
         self.journal = asyncio.Event()
+        self.kills = asyncio.Event()
 
     def after(self, change: Change) -> None:
         """Set what `change` concerns."""
@@ -29,6 +31,8 @@ class Wake:
             self.feed.set()
         if any(step.facts for step in change.steps):
             self.journal.set()
+        if any(isinstance(step.row, Kill) and step.facts for step in change.steps):
+            self.kills.set()
 
 
 class _WakingStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from cyclopts import App
@@ -12,6 +13,7 @@ from sojourn.cli.exits import Exit
 from sojourn.cli.manage import AsJson, Profile
 from sojourn.cli.output import show_json, show_pairs, show_table
 from sojourn.client.jsonfacts import members
+from sojourn.core.errors import NotFound
 
 app = App(name="charter", help="What a kind of task may have.")
 
@@ -61,3 +63,37 @@ def show(name: str, /, *, profile: Profile = None, as_json: AsJson = False) -> i
         return Exit.OK
 
     return guarded(work, as_json=as_json)
+
+
+@app.command
+def diff(file: Path, /, *, profile: Profile = None, as_json: AsJson = False) -> int:
+    """Say what applying this file would change; exit code 5 if anything."""
+
+    def work() -> int:
+        from sojourn.cli.policy_files import read_shown, written_out
+
+        wanted = written_out(read_document(file))
+        try:
+            shown = caller_of(profile).ask("GET", f"/v1/charters/{wanted['name']}").json()
+            held = written_out(read_shown(shown))
+        except NotFound:
+            held = {}
+        changes = list(_changes("", held, wanted))
+        if as_json:
+            show_json(
+                {"changes": [{"member": m, "from": before, "to": after} for m, before, after in changes]}
+            )
+        else:
+            show_table(("MEMBER", "IN FORCE", "IN THE FILE"), changes)
+        return Exit.CHECK_FAILED if changes else Exit.OK
+
+    return guarded(work, as_json=as_json)
+
+
+def _changes(place: str, held: object, wanted: object) -> Iterator[tuple[str, object, object]]:
+    """Each member that differs."""
+    if isinstance(held, dict) and isinstance(wanted, dict):
+        for name in sorted(held.keys() | wanted.keys()):
+            yield from _changes(f"{place}.{name}".lstrip("."), held.get(name), wanted.get(name))
+    elif held != wanted:
+        yield place, held, wanted

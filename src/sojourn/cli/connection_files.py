@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from sojourn.cli.cloud_files import cloud_files, cloud_paths
 from sojourn.client.views import CredentialView
 
 MYSQL, REDIS, RABBITMQ, NATS = "mysql", "redis", "rabbitmq", "nats"
@@ -36,7 +37,7 @@ def connection_files(credentials: Sequence[CredentialView]) -> dict[str, str]:
             case "nats":
                 files[f"{name}.creds"] = one.secret.reveal()
             case _:
-                pass
+                files |= cloud_files(one, name)
     first = _first(credentials, MYSQL)
     if first is not None:
         files[MYSQL_FILE] = _option_file(first)
@@ -51,7 +52,7 @@ def connection_paths(folder: Path, credentials: Sequence[CredentialView]) -> dic
     nats = _first(credentials, NATS)
     if nats is not None:
         told["NATS_CREDS"] = str(folder / f"{file_name(nats.grant)}.creds")
-    return told
+    return told | cloud_paths(folder, [(file_name(one.grant), one) for one in credentials])
 
 
 def file_name(grant: str) -> str:

@@ -24,13 +24,30 @@ def ask_local(session: str, method: str, path: str) -> Json:
         NotFound: code `not_here`; no such session runs here under this user.
         SojournError: what the wrapper or the server answered.
     """
-    connection = _Unix(_socket_of(session))
+    return _ask(_socket_of(session), method, path)
+
+
+def ask_here(method: str, path: str) -> Json:
+    """Ask the wrapper under which this very command runs, by its socket.
+
+    Raises:
+        NotFound: code `not_here`; this is no command of `sojourn run`.
+        SojournError: what the wrapper or the server answered.
+    """
+    place = os.environ.get("SOJOURN_SOCKET")
+    if not place:
+        raise NotFound("not_here", "this does not run under `sojourn run`; name a session with --session")
+    return _ask(Path(place), method, path)
+
+
+def _ask(place: Path, method: str, path: str) -> Json:
+    connection = _Unix(place)
     try:
         connection.request(method, path, headers={"Host": LOCAL})
         response = connection.getresponse()
         raw = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise Unavailable("unreachable", f"the wrapper of `{session}` does not answer") from error
+        raise Unavailable("unreachable", f"the wrapper at `{place}` does not answer") from error
     finally:
         connection.close()
     if response.status != http.client.OK:

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 
 from sojourn.cli.calling import caller_of, guarded, name_in_path
 from sojourn.cli.exits import Exit
+from sojourn.cli.kills import kill_many
 from sojourn.cli.local import ask_local
 from sojourn.cli.offline import kill_offline
 from sojourn.cli.output import say, show_json, show_pairs, show_table
@@ -67,9 +68,19 @@ def show(session: str, /, *, profile: Profile = None, as_json: AsJson = False) -
 
 @app.command
 def kill(
-    session: str,
+    session: str | None = None,
     /,
     *,
+    client: str | None = None,
+    owner: str | None = None,
+    charter: str | None = None,
+    task: str | None = None,
+    target: str | None = None,
+    key: str | None = None,
+    family: str | None = None,
+    everything: Annotated[bool, Parameter(negative="")] = False,
+    confirm: str | None = None,
+    yes: Annotated[bool, Parameter(negative="", help="End what is picked, not only count it.")] = False,
     detail: str = "",
     wait: int = 60,
     offline: bool = False,
@@ -78,7 +89,24 @@ def kill(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> int:
-    """End a session now, and wait until that is proven; `--offline` needs only the database."""
+    """End a session now, and wait until that is proven; `--offline` needs only the database.
+
+    With a selector (`--client NAME`, `--task KIND:REF`, …) count the sessions it picks, and with
+    `--yes` end them all: guards refuse at once. `--everything` also needs `--confirm everything`.
+    """
+    picked = {"client": client, "owner": owner, "charter": charter, "task": task, "target": target}
+    picked |= {"key": key, "family": family}
+    if session is None or everything or any(picked.values()):
+        return kill_many(
+            {**picked, "session": session} if session else picked,
+            everything=everything,
+            yes=yes,
+            confirm=confirm,
+            detail=detail,
+            wait=wait,
+            profile=profile,
+            as_json=as_json,
+        )
     if offline:
         return guarded(
             lambda: kill_offline(session, detail, state=state, config=config, as_json=as_json),
@@ -114,14 +142,20 @@ def narrow(
     *,
     drop: Sequence[str] = (),
     drop_action: Sequence[str] = (),
+    lower: Sequence[str] = (),
     closes: str | None = None,
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> int:
-    """Take grants or actions from a session, or end its window earlier; nothing is ever added."""
+    """Take grants, actions or rights from a session, or end its window earlier; nothing is ever added.
+
+    `--lower GRANT=TEMPLATE` leaves a downstream grant with what a lesser template says.
+    """
     body: dict[str, object] = {"drop": list(drop), "drop_actions": list(drop_action)}
     if closes is not None:
         body["closes"] = closes
+    if lower:
+        body["lower"] = {one.partition("=")[0]: one.partition("=")[2] for one in lower}
     return _send("narrow", session, body, profile=profile, as_json=as_json)
 
 

@@ -71,10 +71,19 @@ def _lease_line(lease: Json) -> str:
     refused, destroyed = (text_or_none(lease, name) for name in ("refused_at", "destroyed_at"))
     handle, method = lease.get("handle"), lease.get("method") or "no method yet"
     if refused is None or destroyed is None:
-        return f"{handle}: {lease.get('state')}, not proven gone"
+        return f"{handle}: {lease.get('state')}, not proven gone{_left(lease.get('residual'))}"
     times = f"refused {_clock(refused)}, destroyed {_clock(destroyed)} ({_between(refused, destroyed)} ms)"
     residual = f", residual {lease['residual']}" if lease.get("residual") else ", 0 residual"
     return f"{handle}: {times}, by {method}{residual}"
+
+
+def _left(residual: object) -> str:
+    """Where something is left, until when, and whose it is."""
+    if not isinstance(residual, dict):
+        return ""
+    until = residual.get("until")
+    over = f" until {until}" if until else ""
+    return f", residual at {residual.get('place')}{over}, owner {residual.get('owner')}"
 
 
 def _clock(instant: str) -> str:

@@ -7,13 +7,28 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from sojourn.cli import charters, clients, evidence, keys, manage, serve, targets
+from sojourn.cli import (
+    approvals,
+    charters,
+    clients,
+    evidence,
+    keys,
+    kills,
+    manage,
+    policies,
+    reviews,
+    serve,
+    targets,
+    triggers,
+)
 from sojourn.cli.discover import discover
 from sojourn.cli.doctor import doctor
 from sojourn.cli.examples import example
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import say
+from sojourn.cli.phase import phase
 from sojourn.cli.signer import signer
+from sojourn.cli.usage import usage
 from sojourn.cli.version import installed_version
 
 
@@ -24,7 +39,8 @@ def build() -> App:
         help="Access for machines that is bound to one task and provably ends with it.",
         version=installed_version(),
     )
-    for group in (manage.app, targets.app, charters.app, clients.app, keys.app):
+    groups = (reviews.app, targets.app, charters.app, policies.app, clients.app, triggers.app, keys.app)
+    for group in groups:
         app.command(group)
     app.command(discover)
     for function in (
@@ -37,6 +53,12 @@ def build() -> App:
         signer,
     ):
         app.command(function)
+    for answer in (approvals.requests, approvals.approve, approvals.deny, approvals.withdraw):
+        manage.app.command(answer)
+    manage.app.command(usage)
+    charters.app.command(approvals.ask)
+    app.command(kills.offboard)
+    app.command(phase)
     app.command(run)
     app.command(example)
     app.command(_completion_of(app), name="completion")

@@ -1,8 +1,8 @@
 """What the socket of a running session answers itself, under the host `sojourn.local`.
 
-`GET /session`, `POST /complete`, `POST /resume`, and for children `GET /parent` and `POST /children`:
-the only way to them, since nobody else holds the session's key. Whoever may open the socket is the
-same user as the workload.
+`GET /session`, `POST /complete`, `/resume` and `/phase/NAME`, and for children `GET /parent` and
+`POST /children`: the only way to them, since nobody else holds the session's key. Whoever may open the
+socket is the same user as the workload.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def answer_local(
             opened = live.resume()
             on_resumed()
             return opened.session.raw
+        case "POST", phase if phase.startswith("/phase/"):
+            return live.phase(phase.removeprefix("/phase/")).raw
         case _:
             raise NotFound("no_such_call", "expected a call of the session: see `docs/guides/wrap-a-command`")
 

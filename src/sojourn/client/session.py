@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Lock
+from time import sleep as pause
 from typing import Final, TypeVar
 
 from sojourn.client.caller import SessionCaller, prove, send_json, with_nonce
@@ -33,6 +34,7 @@ from sojourn.core.errors import Refused, SojournError, Unavailable
 
 T = TypeVar("T")
 _OPEN_TRIES: Final = 3
+_ASK_AGAIN_S: Final = 2.0
 _SEND_TRIES: Final = 4  # of what may be repeated; at a loss of 20 % one in 600 fails
 
 
@@ -131,9 +133,23 @@ class LiveSession:
         self._heard(opened)
         return opened.session
 
-    def narrow(self, *, drop: Sequence[str] = (), drop_actions: Sequence[str] = ()) -> SessionView:
-        """Give up grants or actions, for good."""
-        answer = self._ask("POST", "/narrow", {"drop": list(drop), "drop_actions": list(drop_actions)})
+    def narrow(
+        self,
+        *,
+        drop: Sequence[str] = (),
+        drop_actions: Sequence[str] = (),
+        lower: Mapping[str, str] | None = None,
+    ) -> SessionView:
+        """Give up grants, actions, or rights of a grant (`lower`: to which template), for good."""
+        body: dict[str, object] = {"drop": list(drop), "drop_actions": list(drop_actions)}
+        return self._shrunk("/narrow", {**body, "lower": dict(lower)} if lower else body)
+
+    def phase(self, name: str) -> SessionView:
+        """Go on to the phase `name` of the charter; what it does not name is given up."""
+        return self._shrunk("/phase", {"name": name})
+
+    def _shrunk(self, rest: str, body: Json) -> SessionView:
+        answer = self._ask("POST", rest, body)
         view, tokens = read_session(member(answer, "session")), read_tokens(answer)
         with self._lock:
             self._view, self._tokens = view, {t.audience: t for t in tokens}
@@ -238,6 +254,8 @@ def open_session(
     caller = SessionCaller(wire, key or Es256Key.generate(), clock)
     for _ in range(_OPEN_TRIES):
         opened = _open_once(workload.source, wish, caller, clock=clock)
+        if opened.session.state == "requested":
+            opened = _when_approved(workload.source, caller, opened.session)
         live = LiveSession(workload.source, caller, opened)
         if not opened.secret_spent:
             return live
@@ -291,6 +309,21 @@ def _send_open(source: Source, wish: Wish, caller: SessionCaller, *, clock: Edge
         return send_json(transport, "POST", "/v1/sessions", body, headers=headers)
 
     return read_opened(with_nonce(send).json())
+
+
+def _when_approved(source: Source, caller: SessionCaller, waiting: SessionView) -> Opened:
+    """Wait until people have answered, then come for what they approved.
+
+    Raises:
+        Refused: code `session_ended`; they said no, or nobody answered in time.
+    """
+    path = f"/v1/sessions/{waiting.id}"
+    while waiting.state == "requested":
+        pause(_ASK_AGAIN_S)
+        waiting = read_session(caller.ask("GET", path).json())
+    if waiting.leaving:
+        raise Refused("session_ended", f"the session was not approved: `{waiting.reason}`")
+    return read_opened(caller.ask("POST", f"{path}/activate", {"evidence": dict(source.gather())}).json())
 
 
 def end_quietly(live: LiveSession) -> SojournError | None:

@@ -79,6 +79,8 @@ def read_opened(value: Json) -> Opened:
     session = read_session(member(value, "session"))
     if value.get("secret_spent") is True:
         return Opened(session, (), (), session.closes, secret_spent=True)
+    if "task" in value:  # it waits for people
+        return Opened(session, (), (), session.closes)
     credentials = (
         tuple(_read_credential(c) for c in members(value, "credentials")) if "credentials" in value else ()
     )

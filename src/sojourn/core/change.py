@@ -20,6 +20,7 @@ class ErrandKind(StrEnum):
 
     DESTROY = "destroy"
     FREEZE = "freeze"
+    NARROW = "narrow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class RevocationKind(StrEnum):
     OWNER = "owner"
     CHARTER = "charter"
     KEY = "key"  # the one a session is bound to
+    EVERYTHING = "everything"
     SIGNER = "signer"  # one of ours, by its `kid`
     FAMILY = "family"  # a session with all its descendants, by the root
 

@@ -140,8 +140,9 @@ class Charter:
         return f"{self.name}@{self.number}"
 
     def offered(self) -> dict[str, TargetGrant | AudienceGrant]:
-        """Its grants by name."""
-        return {g.name: g for g in self.grants.each()}
+        """The grants that a new session may have, by name: those of the first phase, or all."""
+        first = self.phases[0].grants if self.phases else None
+        return {g.name: g for g in self.grants.each() if first is None or g.name in first}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +158,34 @@ def apply(charter: Charter) -> Step[Charter]:
     return born(FactKind.CHARTER_APPLIED, RowKind.CHARTER, charter, charter.applied_at)
 
 
+def may_open(charter: Charter, client_name: str, attested: Mapping[str, str]) -> bool:
+    """Whether the charter names the client, as it is or with facts that were observed of it."""
+    if client_name in charter.clients:
+        return True
+    return any(
+        opener.client == client_name and opener.selectors.items() <= attested.items()
+        for opener in charter.openers
+    )
+
+
 def admit(
-    charter: Charter, client_name: str, wanted: Collection[str], duration: timedelta | None
+    charter: Charter,
+    client_name: str,
+    wanted: Collection[str],
+    duration: timedelta | None,
+    *,
+    attested: Mapping[str, str] | None = None,
 ) -> Admission:
     """Judge a request for a session against the charter; no grant named means all of them.
+
+    `attested` are facts that an attestor observed, never what the workload says of itself.
+    A charter with phases offers the grants of its first one.
 
     Raises:
         Refused: code `not_in_charter`; the client may not open sessions of this task.
         Invalid: code `unknown_grant` or `too_long`.
     """
-    if client_name not in charter.clients:
+    if not may_open(charter, client_name, attested or {}):
         raise Refused(
             "not_in_charter", f"client `{client_name}` may not open sessions of charter `{charter.name}`"
         )
@@ -176,4 +195,6 @@ def admit(
             "too_long", f"charter `{charter.label}` allows up to {charter.longest}, asked for {span}"
         )
     offered = charter.offered()
+    if charter.phases:  # what only a later phase might need is not there: phases only remove
+        offered = {name: offered[name] for name in charter.phases[0].grants}
     return Admission(choose(offered, wanted or offered), span)

@@ -32,10 +32,18 @@ _LIVING: Final = frozenset({State.REQUESTED, State.APPROVED, State.ACTIVE, State
 
 
 def next_due(session: Session) -> datetime | None:
-    """When time alone will end the session; None once it is leaving."""
+    """When time alone will end or suspend the session; None once it is leaving."""
     if session.state not in _LIVING:
         return None
-    return min(at for rule in DEADLINES.values() if (at := rule(session)) is not None)
+    due = [at for rule in DEADLINES.values() if (at := rule(session)) is not None]
+    if (pause := pause_due(session)) is not None:
+        due.append(pause)
+    return min(due)
+
+
+def pause_due(session: Session) -> datetime | None:
+    """When the close of its change window will suspend the session; None if none will."""
+    return session.pauses_at if session.state is State.ACTIVE else None
 
 
 def overdue(session: Session, now: datetime) -> Reason | None:

@@ -27,7 +27,7 @@ class Reason(StrEnum):
     JOB_FINISHED = "job_finished"  # the system that ran the job says that it is over
     BUDGET_SPENT = "budget_spent"  # a budget of its charter is used up
     IDLE = "idle"  # no use was reported for as long as its charter allows
-    POLICY_CHANGED = "policy_changed"  # a later charter, policy or calendar does not allow it
+    POLICY_CHANGED = "policy_changed"  # its charter, a policy or a calendar does not allow it any more
     OWNER_LEFT = "owner_left"  # nobody answers for it any more
     SUPERSEDED = "superseded"  # an approved successor took its place
     APPROVAL_WITHDRAWN = "approval_withdrawn"  # an approver took the yes back

@@ -20,6 +20,11 @@ TargetId = NewType("TargetId", str)
 OwnerId = NewType("OwnerId", str)
 CharterId = NewType("CharterId", str)
 ErrandId = NewType("ErrandId", str)
+KillId = NewType("KillId", str)
+ApprovalId = NewType("ApprovalId", str)
+TriggerId = NewType("TriggerId", str)
+PolicyId = NewType("PolicyId", str)
+ReviewId = NewType("ReviewId", str)
 
 SESSION: Final = "ses"
 LEASE: Final = "lea"
@@ -28,6 +33,11 @@ TARGET: Final = "tgt"
 OWNER: Final = "own"
 CHARTER: Final = "cha"
 ERRAND: Final = "err"
+KILL: Final = "kil"
+APPROVAL: Final = "apr"
+TRIGGER: Final = "trg"
+POLICY: Final = "pol"
+REVIEW: Final = "rev"
 
 _LENGTH: Final = 26
 

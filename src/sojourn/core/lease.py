@@ -73,6 +73,7 @@ class Lease:
     destroyed_at: datetime | None = None
     method: str | None = None  # how its absence was observed
     keeps: bool = False  # a secret of it is sealed until it is gone
+    narrowing: str | None = None  # the template of which something may still be in force at the target
 
 
 def plan(lease: Lease, now: datetime) -> Step[Lease]:
@@ -118,6 +119,22 @@ def thaw(lease: Lease, thaw_by: datetime, now: datetime) -> Step[Lease]:
     return _move(lease, LeaseState.ISSUED, FactKind.LEASE_THAWED, now, change)
 
 
+def begin_narrow(lease: Lease, template: str, now: datetime) -> Step[Lease]:
+    """From here on it may do no more than `template` says; the target is told afterwards."""
+    if lease.template == template or lease.state in (LeaseState.DESTROYING, LeaseState.DESTROYED):
+        return unchanged(lease)
+    change = {"template": template, "narrowing": lease.narrowing or lease.template}
+    return moved(FactKind.LEASE_NARROWING, RowKind.LEASE, lease, now, **change)
+
+
+def narrowed(lease: Lease, method: str, now: datetime) -> Step[Lease]:
+    """The target has taken away whatever `template` does not say."""
+    if lease.narrowing is None:
+        return unchanged(lease)
+    change = {"narrowing": None, "residual": None}
+    return noted(FactKind.LEASE_NARROWED, RowKind.LEASE, lease, now, change, {"method": method})
+
+
 def begin_destroy(lease: Lease, now: datetime) -> Step[Lease]:
     """From here on it is to be taken away; asking twice changes nothing."""
     if lease.state in (LeaseState.DESTROYING, LeaseState.DESTROYED):
@@ -154,7 +171,8 @@ def destroyed(lease: Lease, method: str, observed_from: datetime, now: datetime)
 
 def stuck(lease: Lease, residual: Residual, now: datetime) -> Step[Lease]:
     """The target does not yield: say where something is left, until when, and whose it is."""
-    if lease.state is not LeaseState.DESTROYING or lease.residual == residual:
+    going = lease.state is LeaseState.DESTROYING or lease.narrowing is not None
+    if not going or lease.residual == residual:
         return unchanged(lease)
     return moved(FactKind.LEASE_STUCK, RowKind.LEASE, lease, now, residual=residual)
 

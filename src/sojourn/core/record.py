@@ -24,6 +24,11 @@ class RowKind(StrEnum):
     CLIENT = "client"
     CHARTER = "charter"
     TARGET = "target"
+    KILL = "kill"
+    APPROVAL = "approval"
+    TRIGGER = "trigger"
+    POLICY = "policy"
+    REVIEW = "review"
     KEY = "key"
 
 
@@ -37,6 +42,7 @@ class FactKind(StrEnum):
     SESSION_RENEWED = "session.renewed"
     SESSION_CHILD_OPENED = "session.child_opened"
     SESSION_NARROWED = "session.narrowed"
+    SESSION_PHASE_ENTERED = "session.phase_entered"
     SESSION_SUSPENDED = "session.suspended"
     SESSION_RESUMED = "session.resumed"
     SESSION_ENDING = "session.ending"
@@ -47,17 +53,32 @@ class FactKind(StrEnum):
     LEASE_LOCATED = "lease.located"
     LEASE_FROZEN = "lease.frozen"
     LEASE_THAWED = "lease.thawed"
+    LEASE_NARROWING = "lease.narrowing"
+    LEASE_NARROWED = "lease.narrowed"
     LEASE_DESTROYING = "lease.destroying"
     LEASE_DESTROYED = "lease.destroyed"
     LEASE_STUCK = "lease.stuck"
     CLIENT_REGISTERED = "client.registered"
     CLIENT_REMOVED = "client.removed"
     CHARTER_APPLIED = "charter.applied"
+    POLICY_APPLIED = "policy.applied"
+    REVIEW_OWED = "review.owed"
+    REVIEW_DONE = "review.done"
     TARGET_ADDED = "target.added"
     TARGET_PREFLIGHTED = "target.preflighted"
     TARGET_CREDENTIAL_REPLACED = "target.credential_replaced"
     TARGET_DRAINING = "target.draining"
     TARGET_REMOVED = "target.removed"
+    APPROVAL_REQUESTED = "approval.requested"
+    APPROVAL_ANSWERED = "approval.answered"
+    APPROVAL_GRANTED = "approval.granted"
+    APPROVAL_DENIED = "approval.denied"
+    APPROVAL_WITHDRAWN = "approval.withdrawn"
+    TRIGGER_ADDED = "trigger.added"
+    TRIGGER_REMOVED = "trigger.removed"
+    KILL_ORDERED = "kill.ordered"
+    KILL_NUMBERED = "kill.numbered"
+    KILL_FINISHED = "kill.finished"
     KEY_MADE = "key.made"
     KEY_ACTIVATED = "key.activated"
     KEY_RETIRED = "key.retired"
@@ -161,7 +182,7 @@ def apply(row: R, changes: Mapping[str, object]) -> R:
 def _session_of(kind: RowKind, row: Row) -> SessionId | None:
     if kind is RowKind.SESSION:
         return SessionId(row.id)
-    if kind is RowKind.LEASE:
-        session: SessionId = getattr(row, "session")  # noqa: B009 - only leases have it
+    if kind in (RowKind.LEASE, RowKind.APPROVAL):
+        session: SessionId | None = getattr(row, "session")  # noqa: B009 - only these have it
         return session
     return None

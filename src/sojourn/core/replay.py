@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
+from sojourn.core.approval import Approval
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Invalid
+from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
 from sojourn.core.record import Fact, Row, RowKind, apply
+from sojourn.core.review import Review
 from sojourn.core.session import Session
 from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
+from sojourn.core.trigger import Trigger
 
 ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.SESSION: Session,
@@ -24,6 +29,11 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.CLIENT: Client,
     RowKind.CHARTER: Charter,
     RowKind.TARGET: Target,
+    RowKind.KILL: Kill,
+    RowKind.APPROVAL: Approval,
+    RowKind.TRIGGER: Trigger,
+    RowKind.POLICY: PolicySet,
+    RowKind.REVIEW: Review,
     RowKind.KEY: SigningKey,
 }
 

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     OWNER = "owner"
     CHARTER = "charter"
     KEY = "key"  # the one a session is bound to
+    EVERYTHING = "everything"  # its id is `*`
     SIGNER = "signer"  # one that signs tokens, by its `kid`
     FAMILY = "family"  # a session with all its descendants, by the root
 
@@ -231,4 +232,5 @@ def _selectors_of(claims: AccessClaims) -> Mapping[Kind, str]:
         Kind.CHARTER: claims.charter,
         Kind.KEY: claims.key,
         Kind.FAMILY: claims.family,
+        Kind.EVERYTHING: "*",
     }

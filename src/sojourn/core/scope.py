@@ -100,6 +100,18 @@ def meet(inner: Grants, outer: Grants) -> Grants:
     return Grants(tuple(g for g in inner.targets if g in held), tuple(g for g in left if g.actions))
 
 
+def retemplate(grants: Grants, templates: Mapping[str, str]) -> Grants:
+    """`grants` whose downstream ones named in `templates` are made from that template instead.
+
+    Raises:
+        Invalid: code `unknown_grant`; one is not held, or is not downstream.
+    """
+    if missing := sorted(templates.keys() - {g.name for g in grants.targets}):
+        raise Invalid("unknown_grant", f"the session holds no downstream grant `{missing[0]}`")
+    changed = (replace(g, template=templates.get(g.name, g.template)) for g in grants.targets)
+    return Grants(tuple(changed), grants.audiences)
+
+
 def narrow(grants: Grants, drop: Iterable[str], drop_actions: Iterable[str] = ()) -> Grants:
     """`grants` without the grants named in `drop` and without the actions in `drop_actions`.
 

@@ -22,7 +22,7 @@ from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, Refused
 from sojourn.core.ids import ClientId, OwnerId, SessionId
 from sojourn.core.record import FactKind, RowKind, Step, born, moved, noted, unchanged
-from sojourn.core.scope import Grants
+from sojourn.core.scope import Grants, retemplate
 from sojourn.core.window import Window
 
 
@@ -101,6 +101,10 @@ class Session:
     attestor: str = "private_key_jwt"  # the kind of evidence it was opened with
     status_list: str | None = None  # where checkers without a feed find its status
     status_index: int | None = None
+    mark_n: int = 0  # the feed number read before it was asked for: later selector kills concern it
+    client_name: str = ""  # what policies call the client; it keeps its name for life
+    pauses_at: datetime | None = None  # when its change window closes and it is to be suspended
+    break_glass: bool = False  # opened in an emergency, so its use is reviewed by a person
 
 
 def request(session: Session, unknown_claims: tuple[str, ...] = ()) -> Step[Session]:
@@ -116,9 +120,29 @@ def request(session: Session, unknown_claims: tuple[str, ...] = ()) -> Step[Sess
     )
 
 
-def approve(session: Session, by: str, now: datetime) -> Step[Session]:
-    """Say yes, as `by` (a charter or a person)."""
-    return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, notes={"by": by})
+def approve(
+    session: Session, by: str, now: datetime, notes: Mapping[str, object] | None = None
+) -> Step[Session]:
+    """Say yes, as `by` (a charter or a person), with what decided it as notes."""
+    noted_too = {"by": by, **(notes or {})}
+    return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, notes=noted_too)
+
+
+def approve_until(
+    session: Session, by: str, bounds: tuple[datetime, datetime, datetime], now: datetime
+) -> Step[Session]:
+    """Say yes as people, late: its window begins now. `bounds`: it closes, its last end, activate by.
+
+    Raises:
+        Conflict: code `wrong_state`.
+        Refused: code `would_widen`; beyond what was asked for.
+    """
+    closes, last_end, activate_by = bounds
+    window = Window(now, closes)
+    if not window.within(session.window) or last_end > session.last_end:
+        raise Refused("would_widen", "the approved window lies beyond the requested one")
+    change = {"window": window, "last_end": last_end, "activate_by": min(activate_by, closes)}
+    return _move(session, State.APPROVED, FactKind.SESSION_APPROVED, now, change, notes={"by": by})
 
 
 def prepare(session: Session, now: datetime) -> Step[Session]:
@@ -149,12 +173,14 @@ def suspend(session: Session, cause: Cause, now: datetime) -> Step[Session]:
     return _move(session, State.SUSPENDED, FactKind.SESSION_SUSPENDED, now, change)
 
 
-def resume(session: Session, now: datetime) -> Step[Session]:
-    """Thaw after re-attestation, under a new generation."""
+def resume(session: Session, now: datetime, pauses_at: datetime | None = None) -> Step[Session]:
+    """Thaw after re-attestation, under a new generation, until its change window closes again."""
     if session.state is not State.SUSPENDED:
         raise Conflict("wrong_state", f"expected a suspended session, it is `{session.state}`")
     _require_open(session, now)
-    change = {"generation": session.generation + 1, "cause": None}
+    change: dict[str, object] = {"generation": session.generation + 1, "cause": None}
+    if pauses_at != session.pauses_at:
+        change["pauses_at"] = pauses_at
     return _move(session, State.ACTIVE, FactKind.SESSION_RESUMED, now, change)
 
 
@@ -181,6 +207,34 @@ def narrow(session: Session, grants: Grants, window: Window, now: datetime) -> S
         last_end=min(session.last_end, window.closes) if window != session.window else session.last_end,
         generation=session.generation + 1,
     )
+
+
+def lower(session: Session, templates: Mapping[str, str], now: datetime) -> Step[Session]:
+    """Make downstream grants of a lesser template each; the caller has it on the provider's word.
+
+    Raises:
+        Invalid: code `unknown_grant`.
+        Conflict: code `wrong_state`; the session is leaving or not approved yet.
+    """
+    if session.state not in (State.APPROVED, State.ACTIVE, State.SUSPENDED):
+        raise Conflict("wrong_state", f"a session that is `{session.state}` cannot be narrowed")
+    grants = retemplate(session.grants, templates)
+    if grants == session.grants:
+        return unchanged(session)
+    change = {"grants": grants, "generation": session.generation + 1}
+    return moved(FactKind.SESSION_NARROWED, RowKind.SESSION, session, now, **change)
+
+
+def enter_phase(session: Session, phase: str, now: datetime) -> Step[Session]:
+    """The work has come to `phase`; what it no longer needs was taken away before.
+
+    Raises:
+        Conflict: code `wrong_state`; only an active session goes on to another phase.
+    """
+    _require_live(session, now)
+    if session.phase == phase:
+        return unchanged(session)
+    return moved(FactKind.SESSION_PHASE_ENTERED, RowKind.SESSION, session, now, phase=phase)
 
 
 def renew(session: Session, now: datetime, *, within: Window | None = None) -> Step[Session]:
@@ -238,7 +292,13 @@ def finish_end(session: Session, now: datetime) -> Step[Session]:
 
 def is_live(session: Session, now: datetime) -> bool:
     """Whether the session permits anything at `now`; expiry first, then the exact state."""
-    return session.window.holds(now) and session.state is State.ACTIVE
+    return session.window.holds(now) and now < acts_until(session) and session.state is State.ACTIVE
+
+
+def acts_until(session: Session) -> datetime:
+    """When time alone stops it: its window closes, or a change window that suspends does."""
+    closes = session.window.closes
+    return closes if session.pauses_at is None else min(closes, session.pauses_at)
 
 
 def reason_of(session: Session) -> Reason | None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from sojourn.core.binding import from_cnf, to_cnf
 from sojourn.core.errors import Invalid, Refused
-from sojourn.core.session import Session
+from sojourn.core.session import Session, acts_until
 from sojourn.core.window import from_micros, to_micros
 
 TYPE: Final = "at+jwt"
@@ -74,7 +74,7 @@ def describe(
         audience=audience,
         token_id=token_id,
         issued_at=now,
-        expires_at=min(now + life, session.window.closes),
+        expires_at=min(now + life, acts_until(session)),
         key=session.key,
         scope=held if only is None else held & only,
         sid=session.id,

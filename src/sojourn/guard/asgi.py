@@ -14,6 +14,7 @@ from typing import Final
 from sojourn.core.binding import of_certificate
 from sojourn.core.errors import SojournError, Unauthenticated
 from sojourn.core.revocation import RevocationView
+from sojourn.guard.budget import BudgetBook
 from sojourn.guard.clock import BootClock, GuardClock
 from sojourn.guard.control_plane import ControlPlane
 from sojourn.guard.metadata import ResourceMetadata
@@ -35,6 +36,7 @@ class Guard:
     `require` maps a path to the scope it needs (the longest path that is a prefix by whole
     segments counts), or is a function of method and path. `base` is the public address of the
     application, without a trailing slash: proofs are made for it, and the Host header is not asked.
+    With `budgets` each request first takes a call of its session's budget, and use is reported.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Guard:
         require: ScopeRule,
         rules: Rules | None = None,
         clock: GuardClock | None = None,
+        budgets: bool = False,
     ) -> None:
         ticking = clock or BootClock()
         self._app = app
@@ -55,7 +58,10 @@ class Guard:
             self._base, issuer=profile.issuer, audience=profile.audience, require=require
         )
         self.verifier = Verifier(rules or Rules(profile.issuer, profile.audience), RevocationView(), ticking)
-        self.feed = RevocationFeed(ControlPlane(profile, ticking), self.verifier, ticking)
+        plane = ControlPlane(profile, ticking)
+        self.feed = RevocationFeed(plane, self.verifier, ticking)
+        self.budget = BudgetBook(ControlPlane(profile, ticking), ticking) if budgets else None
+        self._reporting: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,10 +78,15 @@ class Guard:
         """Begin to hear, and give the first hearing a moment; done by the server's lifespan."""
         if self._hearing is None or self._hearing.done():
             self._hearing = asyncio.create_task(self.feed.run(), name="sojourn-feed")
+            if self.budget is not None:
+                self._reporting = asyncio.create_task(self.budget.run(), name="sojourn-usage")
             await self.feed.first_hearing(FIRST_HEARING_WITHIN_S)
 
     async def stop(self) -> None:
         """Stop hearing: from `deaf_after` on nobody is let in."""
+        if self._reporting is not None and self.budget is not None:
+            self._reporting.cancel()
+            await self.budget.flush()
         task, self._hearing = self._hearing, None
         if task is not None:
             task.cancel()
@@ -96,6 +107,8 @@ class Guard:
             await self.start()  # a server without lifespan
         try:
             access = await self._judge(scope)
+            if self.budget is not None:
+                await self.budget.take(access, self._call(scope).required)
         except SojournError as error:
             record(_all(scope["headers"], b"authorization"), _all(scope["headers"], b"dpop"), error)
             await _refuse(scope, receive, send, error=error, metadata=self._metadata.address)

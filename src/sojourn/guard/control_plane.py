@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final
 
 import httpx2
 
-from sojourn.core.errors import Invalid, SojournError, Unavailable
+from sojourn.core.errors import Invalid, Refused, SojournError, Unavailable
 from sojourn.core.proof import ath_of
 from sojourn.core.revocation import Entry, Kind, Mark, Page
 from sojourn.core.secret import Secret
 from sojourn.core.window import parse
+from sojourn.guard.budget import Part, Report
 from sojourn.guard.clock import GuardClock
 from sojourn.guard.profile import GuardProfile
 from sojourn.jose import VerifyKey, read_key_set, sign_client_assertion, sign_proof
@@ -71,6 +72,42 @@ class ControlPlane:
         body = {"mark": None if mark is None else {"epoch": mark.epoch, "n": mark.n}}
         return _page(await self._ask("POST", "/v1/feed", body=body, token=token, within=ANSWER_WITHIN_S))
 
+    async def ask_part(self, session: str, calls: int) -> Part:
+        """A part of the session's budget.
+
+        Raises:
+            Refused: the code with which the control plane refused.
+            Unavailable: no answer in time, or not one of ours.
+        """
+        body = {"reserve": {"session": session, "want": {"calls": calls}}}
+        answer = await self._tell_usage(body)
+        found = answer.get("reserved")
+        given = found.get("given") if isinstance(found, dict) else None
+        if not isinstance(found, dict) or not isinstance(given, dict):
+            raise Unavailable("bad_answer", "the control plane did not answer with a part")
+        chunk = found.get("chunk")
+        if chunk is not None and not isinstance(chunk, str):
+            raise Unavailable("bad_answer", "the control plane did not answer with a part")
+        if chunk is None and found.get("limited") is not False:
+            raise Unavailable("bad_answer", "a part of a limited budget has no name")
+        return Part(chunk, _whole(given, "calls"))
+
+    async def report_use(self, reports: Iterable[Report]) -> None:
+        """Tell what was used.
+
+        Raises:
+            SojournError: no answer in time, or a refusal.
+        """
+        told = [
+            {"session": one.session, "chunk": one.chunk, "used": {"calls": one.calls}, "actions": one.actions}
+            for one in reports
+        ]
+        await self._tell_usage({"reports": told})
+
+    async def _tell_usage(self, body: Mapping[str, object]) -> Mapping[str, object]:
+        token = await self._fresh_token()
+        return await self._ask("POST", "/v1/usage", body=body, token=token, within=CALL_WITHIN_S)
+
     async def _fresh_token(self) -> Secret:
         if self._token is not None and self._clock.mono() < self._token_until:
             return self._token
@@ -110,6 +147,8 @@ class ControlPlane:
         if given is not None:  # RFC 9449, section 8: make the proof again, and carry this
             self._nonce = given
             answer = await self._send(method, path, (body, form, token), within=within)
+        if answer.status_code in (403, 404) and path == "/v1/usage":
+            raise _refusal(answer.content, path)
         if answer.status_code != 200:
             self._token = None if answer.status_code in (401, 403) else self._token
             raise Unavailable("bad_answer", f"`{path}` answered {answer.status_code}")
@@ -145,6 +184,14 @@ class ControlPlane:
                 timeout=limits, verify=self._verify, follow_redirects=False, trust_env=False
             )
         return self._http
+
+
+def _refusal(content: bytes, path: str) -> SojournError:
+    """What the control plane said about a session, in its own code."""
+    code = _object(content, path).get("code")
+    if code in ("budget_spent", "session_ended", "not_found"):
+        return Refused("budget_spent" if code == "budget_spent" else "session_over", f"`{path}`: {code}")
+    return Unavailable("bad_answer", f"`{path}` refused")
 
 
 def _object(content: bytes, path: str) -> Mapping[str, object]:

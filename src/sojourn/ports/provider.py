@@ -242,6 +242,27 @@ class FindsStanding(Protocol):
         ...
 
 
+@runtime_checkable
+class Narrowing(Protocol):
+    """What a provider also has if single rights of a credential can be taken away in place."""
+
+    def check_narrower(self, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+        """Refuse a template that would add anything to another, of the same target.
+
+        Raises:
+            Invalid: code `not_narrower`, saying what would be added.
+        """
+        ...
+
+    async def narrow(self, ref: Ref, after: Mapping[str, object]) -> str:
+        """Take away whatever `after` does not say, on live connections too; how it was proven.
+
+        A connection keeps what is left, or is cut; nothing begun under the lost rights goes
+        on. Idempotent: a credential that is not there has no rights.
+        """
+        ...
+
+
 class Providers(Protocol):
     """The provider that serves a target, with its admin credential in hand."""
 

@@ -13,14 +13,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand, RevocationKind
-from sojourn.core.charter import Charter
+from sojourn.core.charter import Budget, Charter
 from sojourn.core.client import Client
-from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.kill import Kill, Selector
 from sojourn.core.lease import Lease
+from sojourn.core.policy import PolicySet
+from sojourn.core.review import Review
 from sojourn.core.session import Session, State
 from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
+from sojourn.core.trigger import Trigger
+from sojourn.core.usage import Amounts, Chunk, Usage, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,23 @@ class SessionFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class KillFilter:
+    """Which kill orders to read; `after_n`: numbered later than that, or not numbered yet."""
+
+    unfinished: bool = False
+    after_n: int | None = None
+    selector: Selector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How far the rules have come: the newest policy set, and how many versions of charters."""
+
+    policy: int  # 0: none was applied
+    charters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Overdue:
     """A session that time may have ended, with its last beat if one is on record."""
 
@@ -121,6 +144,10 @@ class Store(Protocol):
         """The status lists in which a session has not ended, by name."""
         ...
 
+    async def descendants(self, roots: Collection[SessionId]) -> Sequence[Session]:
+        """Every descendant of any of `roots` that has not ended."""
+        ...
+
     async def sessions(
         self, which: SessionFilter, *, after: SessionId | None, limit: int
     ) -> Sequence[Session]:
@@ -130,6 +157,10 @@ class Store(Protocol):
     async def lease(self, lease: LeaseId) -> Lease | None: ...
 
     async def leases(self, session: SessionId) -> Sequence[Lease]: ...
+
+    async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
+        """The leases of many sessions; those without any are left out."""
+        ...
 
     async def living_leases(self, target: TargetId) -> int:
         """How many leases of the target are not destroyed."""
@@ -149,11 +180,47 @@ class Store(Protocol):
 
     async def charters(self) -> Sequence[Charter]: ...
 
+    async def policy(self, number: int | None = None) -> PolicySet | None:
+        """A policy set; without `number` the newest; None while none was applied."""
+        ...
+
+    async def review(self, session: SessionId) -> Review | None:
+        """The review that a break-glass session owes, or owed; None for any other session."""
+        ...
+
+    async def reviews(self, *, owed: bool, limit: int) -> Sequence[Review]:
+        """Reviews, the oldest first; only those that are still owed, if asked."""
+        ...
+
+    async def rules(self) -> Rules:
+        """How far policies and charters have come; cheap, so that it can be asked often."""
+        ...
+
     async def target_named(self, name: str) -> Target | None: ...
 
     async def target(self, target: TargetId) -> Target | None: ...
 
     async def targets(self) -> Sequence[Target]: ...
+
+    async def trigger_named(self, name: str) -> Trigger | None:
+        """The trigger of that name that is not removed."""
+        ...
+
+    async def triggers(self) -> Sequence[Trigger]:
+        """Triggers that are not removed."""
+        ...
+
+    async def approval(self, approval: ApprovalId) -> Approval | None: ...
+
+    async def approvals(self, subject: str | None = None) -> Sequence[Approval]:
+        """Requests about a session or template; without `subject` those that nobody has decided."""
+        ...
+
+    async def kill(self, kill: KillId) -> Kill | None: ...
+
+    async def kills(self, which: KillFilter) -> Sequence[Kill]:
+        """Kill orders, in the order of their ids."""
+        ...
 
     async def signing_keys(self) -> Sequence[SigningKey]:
         """Every signing key there ever was, oldest first."""
@@ -177,6 +244,18 @@ class Store(Protocol):
 
         `beats_until` may lag behind `now`: after a restart silence is forgiven for one beat timeout.
         """
+        ...
+
+    async def reserve_use(self, wanted: Chunk, budget: Budget) -> Amounts:
+        """Take at most `wanted` out of an account, all at once; nothing is held if nothing is left."""
+        ...
+
+    async def report_use(self, use: Use, now: datetime) -> bool:
+        """Take note of a use; false for a chunk that is unknown, another's, or came too late."""
+        ...
+
+    async def usage(self, session: SessionId, account: SessionId, now: datetime) -> Usage:
+        """The account of a family, and what one session of it exercised."""
         ...
 
     async def forget_expired(self, now: datetime) -> int:

@@ -23,17 +23,20 @@ from sojourn.core.lease import (
     frozen,
     is_over,
     located,
+    narrowed,
     stuck,
 )
 from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.session import Session, State, finish_end
+from sojourn.core.target import Target
 from sojourn.core.window import show
 from sojourn.ports.clock import Clock
-from sojourn.ports.provider import Observation, Presence, Provider, Providers, Ref
+from sojourn.ports.provider import Narrowing, Observation, Presence, Provider, Providers, Ref
 from sojourn.ports.store import Store
 from sojourn.services._kept import KeptSecrets, forgotten
 from sojourn.services._retry import decide_until_it_lands
 
+_HOLDING: Final = frozenset({LeaseState.PLANNED, LeaseState.ISSUED, LeaseState.FROZEN})
 _CONNECTION_CUT: Final = frozenset({Presence.ABSENT, Presence.QUARANTINED})
 _ENDS_BY_ITSELF: Final = frozenset({Presence.UNKNOWN, Presence.LINGERING})
 
@@ -77,6 +80,8 @@ class Reaping:
                 return await self._destroy(errand, lease)
             case ErrandKind.FREEZE:
                 return await self._freeze(errand, lease, session)
+            case ErrandKind.NARROW:
+                return await self._narrow(errand, lease)
             case _:
                 assert_never(errand.kind)
 
@@ -213,12 +218,38 @@ class Reaping:
         await self._store.commit(Change(steps=(step,), pins=pins, done=(errand.id,)))
         return None
 
-    # -- both --------------------------------------------------------------------------
+    # -- narrow ------------------------------------------------------------------------
+    async def _narrow(self, errand: Errand, lease: Lease) -> Later | None:
+        if lease.narrowing is None or lease.state not in _HOLDING:
+            await self._store.commit(Change(done=(errand.id,)))
+            return None
+        if lease.state is LeaseState.PLANNED:  # it may be made with what it was to have
+            return Later("it is not there yet", at=lease.issue_by)
+        target = await self._target(lease)
+        provider = await self._providers.of(target)
+        if not isinstance(provider, Narrowing):
+            return Later("its provider cannot narrow it in place", residual=f"rights of `{lease.narrowing}`")
+        method = await provider.narrow(await self._ref(lease), target.templates[lease.template])
+        return await decide_until_it_lands(lambda: self._record_narrowed(errand, lease, method), self._clock)
+
+    async def _record_narrowed(self, errand: Errand, known: Lease, method: str) -> Later | None:
+        lease = await self._store.lease(errand.lease)
+        if lease is None or lease.template != known.template:  # narrowed again: by an errand of its own
+            await self._store.commit(Change(done=(errand.id,)))
+            return None
+        step = narrowed(lease, method, self._clock.now())
+        await self._store.commit(Change(steps=(step,) if step.facts else (), done=(errand.id,)))
+        return None
+
+    # -- all --------------------------------------------------------------------------
     async def _provider(self, lease: Lease) -> Provider:
+        return await self._providers.of(await self._target(lease))
+
+    async def _target(self, lease: Lease) -> Target:
         target = await self._store.target(lease.target)
         if target is None:
             raise TargetError("unknown_target", f"target `{lease.target_name}` is not on record", sent=False)
-        return await self._providers.of(target)
+        return target
 
     async def _ref(self, lease: Lease) -> Ref:
         """What is on record of a credential, for its provider."""

@@ -29,7 +29,9 @@ from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.provider import Intent, Issued, Provider, Providers
 from sojourn.ports.store import Mark, Store
 from sojourn.services._kept import KeptSecrets
+from sojourn.services._killed import killed_by
 from sojourn.services._reconciling import require_reconciled
+from sojourn.services._reported_over import reported_over
 from sojourn.services._sending import Credential, RecordOutcomes, Sending
 from sojourn.services._status_places import StatusPlaces
 from sojourn.services.end_session import EndSession
@@ -87,6 +89,7 @@ class ActivateSession:
         """
         sending: Sending | None = None
         try:
+            await self._require_spared(session)
             targets = await self._targets(session)
             if not targets:
                 sending = Sending([])  # nothing to make, so nothing to record before it is made
@@ -105,6 +108,17 @@ class ActivateSession:
         except asyncio.CancelledError:
             await see_through(self._give_up(session, sending, "cancelled"))
             raise
+
+    async def _require_spared(self, session: Session) -> None:
+        """Refuse what an order covers, or news speaks of, that came before the session did."""
+        kill = await killed_by(self._store, session)
+        if kill is not None:
+            await self._end(session.id, kill.cause)
+            raise Refused("session_ended", f"the session was ended by the order `{kill.id}`")
+        reported = await reported_over(self._store, session, self._clock)
+        if reported is not None:
+            await self._end(session.id, Cause(Reason.JOB_FINISHED, reported))
+            raise Refused("session_ended", "the job was reported over before the session was there")
 
     async def _targets(self, session: Session) -> dict[str, tuple[Target, Provider]]:
         found: dict[str, tuple[Target, Provider]] = {}

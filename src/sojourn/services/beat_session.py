@@ -16,6 +16,7 @@ from sojourn.ports.clock import Clock
 from sojourn.ports.store import Mark, Store
 from sojourn.services._retry import decide_again
 from sojourn.services.beat_book import BeatBook
+from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.mint_tokens import MintTokens, Token
 from sojourn.services.reattest_session import ReattestSession
 
@@ -32,8 +33,16 @@ class BeatSession:
     """Takes a beat, looks at who sends it, and renews the window when asked to."""
 
     def __init__(
-        self, store: Store, clock: Clock, mint: MintTokens, beats: BeatBook, *, reattest: ReattestSession
+        self,
+        store: Store,
+        clock: Clock,
+        mint: MintTokens,
+        beats: BeatBook,
+        *,
+        reattest: ReattestSession,
+        keep: KeepAllowed | None = None,
     ) -> None:
+        self._keep = keep
         self._store = store
         self._clock = clock
         self._mint = mint
@@ -47,7 +56,8 @@ class BeatSession:
 
         Raises:
             NotFound: code `unknown_session`; also for another key.
-            Refused: code `session_ended`, `context_changed`, `job_finished` or `no_renewal_left`.
+            Refused: code `session_ended`, `context_changed`, `job_finished`, `no_renewal_left`,
+                `policy_refused` or `policy_error`.
             Unauthenticated: the evidence does not hold; code `evidence_expected`, there is none.
             Unavailable: who could judge the evidence cannot be asked; this was no beat.
             Conflict: code `wrong_state`; the session is not active yet.
@@ -86,6 +96,8 @@ class BeatSession:
         if await self._store.is_restored(session.id):  # it may have ended in the time that was lost
             await self._beats.note(session, now)
             return Beat(session, ())
+        if self._keep is not None:
+            await self._keep(session, renew=wants_renewal)
         if wants_renewal:
             session, mark = await self._renewed(session, now)
         await self._beats.note(session, now)

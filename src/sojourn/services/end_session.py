@@ -7,20 +7,18 @@ nothing and a repeat changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sojourn.config import Settings
-from sojourn.core.change import Change, Errand, ErrandKind, Pin, Revocation, pin
+from sojourn.core.change import Change
 from sojourn.core.ending import Cause, Reason
-from sojourn.core.errors import NotFound
+from sojourn.core.errors import Conflict, NotFound
 from sojourn.core.ids import SessionId
-from sojourn.core.lease import Lease, LeaseState, begin_destroy
-from sojourn.core.record import Row, RowKind, Step
-from sojourn.core.session import LEAVING, Session, State, begin_end, finish_end
+from sojourn.core.session import LEAVING, Session
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
-from sojourn.services._errands import new_errand, revoke
+from sojourn.services._ending import Ending, gather
 from sojourn.services._retry import decide_until_it_lands
 
 
@@ -42,6 +40,20 @@ class EndSession:
         """
         return await decide_until_it_lands(lambda: self._attempt(session_id, cause), self._clock)
 
+    async def many(self, sessions: Collection[Session], cause: Cause) -> None:
+        """End each of `sessions`, just read, in one commit; singly if another writer was first.
+
+        Raises:
+            Unavailable: the store could not answer; some may have ended.
+        """
+        try:
+            await self._together(sessions, cause)
+        except Conflict as error:
+            if error.code != "stale":
+                raise
+            for session in sessions:
+                await self(session.id, cause)
+
     async def _attempt(self, root: SessionId, cause: Cause) -> Session:
         family = await self._store.family(root)
         if not family:
@@ -59,43 +71,19 @@ class EndSession:
         await self._store.commit(self._gather(endings, now))
         return endings[0].step.row if endings[0].step.row.id == root else family[0]
 
-    def _gather(self, endings: list[Ending], now: datetime) -> Change:
-        return gather(endings, self._entropy, self._settings, now=now)
+    def _gather(self, endings: Sequence[Ending], now: datetime) -> Change:
+        return gather(endings, self._entropy, self._settings, now)
 
-
-def gather(endings: Sequence[Ending], entropy: Entropy, settings: Settings, *, now: datetime) -> Change:
-    """Everything that these ends write, as one Change."""
-    steps: list[Step[Row]] = []
-    pins: list[Pin] = []
-    errands: list[Errand] = []
-    revocations: list[Revocation] = []
-    for ending in endings:
-        steps += [ending.step, *ending.destroying]
-        pins += ending.pins
-        errands += [new_errand(ErrandKind.DESTROY, step.row, entropy, now) for step in ending.destroying]
-        if ending.had_tokens:
-            revocations.append(revoke(ending.step.row, None, settings, now))
-    return Change(
-        steps=tuple(steps),
-        pins=tuple(pins),
-        errands=tuple(errands),
-        revocations=tuple(revocations),
-        ending=True,
-    )
-
-
-class Ending:
-    """What the end of one session writes."""
-
-    def __init__(self, session: Session, cause: Cause, known: Sequence[Lease], now: datetime) -> None:
-        self.had_tokens = session.state is not State.REQUESTED
-        self.step = begin_end(session, cause, now)
-        self.destroying = [step for lease in known if (step := begin_destroy(lease, now)).facts]
-        # INVARIANT: a lease that is already on its way out is pinned. If it is destroyed
-        # meanwhile we read again: two decisions that each saw the other's session or lease
-        # as unfinished would leave a session that nobody finishes.
-        moved = {step.row.id for step in self.destroying}
-        self.pins = [pin(RowKind.LEASE, lease) for lease in known if lease.id not in moved]
-        alive = any(lease.state is not LeaseState.DESTROYED for lease in known)
-        if self.step.row.state is State.REVOKING and not alive:
-            self.step = self.step.then(finish_end(self.step.row, now))
+    async def _together(self, sessions: Collection[Session], cause: Cause) -> None:
+        causes = {session.id: cause for session in sessions}
+        staying = {one.id: one for one in sessions if one.state not in LEAVING}
+        for child in await self._store.descendants(causes):
+            if child.state not in LEAVING and child.id not in causes:
+                staying[child.id] = child
+                elder = next(one for one in reversed(child.ancestors) if one in causes)
+                causes[child.id] = Cause(Reason.PARENT_ENDED, elder)
+        leases = await self._store.leases_of(staying)
+        now = self._clock.now()
+        endings = [Ending(session, causes[one], leases.get(one, ()), now) for one, session in staying.items()]
+        if endings:
+            await self._store.commit(self._gather(endings, now))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from sojourn.core.binding import to_cnf
 from sojourn.core.client import Client, Role
+from sojourn.core.scope import Grants
 from sojourn.core.session import Session
 from sojourn.core.token import TYPE, describe, to_json
 from sojourn.core.window import to_micros
@@ -39,8 +41,16 @@ class MintTokens:
     """Signs what a session, as just read or committed, may show to its audiences."""
 
     def __init__(
-        self, signer: TokenSigner, clock: Clock, entropy: Entropy, issuer: str, *, life: timedelta = _LIFE
+        self,
+        signer: TokenSigner,
+        clock: Clock,
+        entropy: Entropy,
+        issuer: str,
+        *,
+        life: timedelta = _LIFE,
+        usable: Callable[[Session, datetime], Grants] | None = None,
     ) -> None:
+        self._usable = usable
         self._signer = signer
         self._clock = clock
         self._entropy = entropy
@@ -48,11 +58,13 @@ class MintTokens:
         self._life = life
 
     def __call__(self, session: Session, mark: Mark) -> tuple[Token, ...]:
-        """One token for each audience of `session`.
+        """One token for each audience of `session`, in the epoch of `mark`.
 
-        `mark` must not be later than the state of `session`: a revocation numbered after it
-        refuses the token, so a mark read too late would let a token outlive a kill.
+        The number in the token is the session's own, read before it was asked for: a kill by
+        selector that was numbered later refuses every token it will ever get.
         """
+        if self._usable is not None:  # policies may refuse single actions
+            session = replace(session, grants=self._usable(session, self._clock.now()))
         audiences = sorted({grant.audience for grant in session.grants.audiences})
         return tuple(self._access(session, audience, mark) for audience in audiences)
 
@@ -93,7 +105,7 @@ class MintTokens:
             token_id=self._entropy.token(_JTI_BYTES),
             life=self._life,
             epoch=mark.epoch,
-            mark=mark.n,
+            mark=session.mark_n,
             now=self._clock.now(),
             only=only,
         )

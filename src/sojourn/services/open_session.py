@@ -6,28 +6,36 @@ the policy.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from sojourn.config import Settings
+from sojourn.core.approval import ask
 from sojourn.core.change import Change, Once, pin
-from sojourn.core.charter import Admission, Charter, admit
+from sojourn.core.charter import Admission, ApprovalRule, Charter, admit
 from sojourn.core.client import Client, Role
 from sojourn.core.context import require_unattested
 from sojourn.core.errors import Invalid, NotFound, Refused
-from sojourn.core.ids import SESSION, SessionId, from_uuid
-from sojourn.core.record import RowKind
+from sojourn.core.ids import REVIEW, SESSION, ReviewId, SessionId, from_uuid
+from sojourn.core.record import Row, RowKind, Step
+from sojourn.core.review import Review, owe
 from sojourn.core.scope import Grants
 from sojourn.core.session import Session, State, Task, approve, request
-from sojourn.core.target import TargetState
+from sojourn.core.target import Target, TargetState
 from sojourn.core.window import Window
 from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
+from sojourn.services._asking import must_ask, request_for
+from sojourn.services._offboarded import require_owner
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._runs import claim_run
+from sojourn.services.opening_rules import OpeningRules, Ruled
+
+log = logging.getLogger(__name__)
 
 OPEN_MARK: Final = "open"
 
@@ -72,7 +80,7 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An approved session. `repeated`: the same call was made before, and its secrets are spent."""
+    """A session, approved or waiting for people. `repeated`: the same call was made before."""
 
     session: Session
     repeated: bool
@@ -89,26 +97,31 @@ class OpenSession:
         attestors: Mapping[str, Attestor],
         *,
         settings: Settings,
+        rules: OpeningRules | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
         self._attestors = attestors
         self._settings = settings
+        self._rules = rules
 
     async def __call__(self, asked: Asked) -> Opening:
         """An approved session, or the one that the same idempotency key opened before.
 
         Raises:
             Unauthenticated: the evidence does not hold.
-            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `replayed`, `run_spent`,
-                `job_finished`, `not_lasting`.
+            Refused: codes `wrong_role`, `not_in_charter`, `target_not_ready`, `class_too_weak`,
+                `outside_window`, `policy_refused`, `policy_error`, `replayed`, `run_spent`,
+                `job_finished`, `not_lasting`, `owner_left`.
             Invalid: codes `unknown_evidence`, `unknown_grant`, `too_long`, `idempotency_mismatch`,
                 `attested_name`.
             NotFound: code `unknown_charter`.
+            Unavailable: code `calendar_unavailable`.
         """
         now = self._clock.now()
         require_unattested(asked.context)
+        mark_n = (await self._store.head()).feed_n
         attestation = await self._attest(asked.evidence, now)
         marks = (*attestation.once, *asked.once)
         earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -117,13 +130,19 @@ class OpenSession:
         charter = await self._store.charter(asked.task.kind)
         if charter is None:
             raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
-        admission = admit(charter, attestation.client.name, asked.grants, asked.duration)
+        await require_owner(self._store, charter)
+        name, seen = attestation.client.name, attestation.selectors
+        admission = admit(charter, name, asked.grants, asked.duration, attested=seen)
         await self._require_ready(admission.grants)
         _require_lasting(charter, attestation)
-        session = self._describe(asked, attestation, charter, admission, now=now)
-        marks = (*marks, *await claim_run(self._store, attestation.run, session))
+        described = self._describe(asked, attestation, charter, admission, now=now)
+        ruled = Ruled(replace(described, mark_n=mark_n), {})
+        if self._rules is not None:
+            ruled = await self._rules(ruled.session, charter)
+        marks = (*marks, *await claim_run(self._store, attestation.run, ruled.session))
         try:
-            return await self._commit(asked, attestation, session, marks)
+            rule = await must_ask(self._store, charter, now)
+            return await self._commit(asked, attestation, (ruled, rule), marks)
         except Refused:
             # A concurrent call with the same key may have been first.
             earlier = await self._repeated(asked, attestation.client, marks, now)
@@ -169,6 +188,7 @@ class OpenSession:
                     "target_not_ready", f"target `{name}` is `{state}`; only a ready one opens sessions"
                 )
             await require_reconciled(self._store, target)
+            _require_class(target, grants)
 
     def _describe(
         self, asked: Asked, attested: Attestation, charter: Charter, admission: Admission, *, now: datetime
@@ -195,15 +215,30 @@ class OpenSession:
             generation=1,
             context={**asked.context, **attested.context},  # what was observed wins over what was said
             requested_at=now,
+            phase=charter.phases[0].name if charter.phases else None,
             attestor=asked.evidence.type,
+            client_name=attested.client.name,
+            break_glass=charter.break_glass,
         )
 
     async def _commit(
-        self, asked: Asked, attested: Attestation, session: Session, marks: tuple[Once, ...]
+        self,
+        asked: Asked,
+        attested: Attestation,
+        wished: tuple[Ruled, ApprovalRule | None],
+        marks: tuple[Once, ...],
     ) -> Opening:
-        now, client = session.requested_at, attested.client
-        step = request(session, attested.unknown)
-        step = step.then(approve(step.row, session.charter, now))
+        (ruled, rule), client = wished, attested.client
+        session, now = ruled.session, ruled.session.requested_at
+        steps: tuple[Step[Row], ...]
+        if rule is None:
+            step = request(session, attested.unknown)
+            step = step.then(approve(step.row, session.charter, now, ruled.notes))
+            steps = (step,)
+        else:
+            waiting, approval = request_for(session, client, rule, self._entropy)
+            step = request(waiting, attested.unknown)
+            steps = (step, ask(approval))
         if asked.idempotency is not None:
             until = now + self._settings.remember_calls
             call = Once(
@@ -211,8 +246,29 @@ class OpenSession:
             )
             marks = (*marks, call)
         # The client is pinned: one that is removed meanwhile opens nothing.
-        await self._store.commit(Change(steps=(step,), pins=(pin(RowKind.CLIENT, client),), once=marks))
+        steps = (*steps, *self._owed_review(session))
+        await self._store.commit(Change(steps=steps, pins=(pin(RowKind.CLIENT, client),), once=marks))
+        if session.break_glass:
+            log.warning("session %s was opened by the break-glass charter %s", session.id, session.charter)
         return Opening(step.row, repeated=False)
+
+    def _owed_review(self, session: Session) -> tuple[Step[Review], ...]:
+        if not session.break_glass:
+            return ()
+        made = ReviewId(from_uuid(REVIEW, self._entropy.uuid7()))
+        owed = Review(made, 1, session.id, session.charter, session.owner, session.requested_at)
+        return (owe(owed),)
+
+
+def _require_class(target: Target, grants: Grants) -> None:
+    """Refuse a grant that demands more of taking away than its target can do."""
+    for grant in grants.targets:
+        if grant.target == target.name and target.revocation_class > (grant.at_least or "D"):
+            raise Refused(
+                "class_too_weak",
+                f"grant `{grant.name}` demands class {grant.at_least}, `{target.name}` has"
+                f" {target.revocation_class}",
+            )
 
 
 def _require_lasting(charter: Charter, attested: Attestation) -> None:

@@ -29,7 +29,9 @@ from sojourn.services._reconciling import require_reconciled
 from sojourn.services._retry import decide_again
 from sojourn.services._sending import RecordOutcomes, Sending
 from sojourn.services.activate_session import Activation, credentials, see_through
+from sojourn.services.change_windows import ChangeWindows
 from sojourn.services.end_session import EndSession
+from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.reattest_session import Again, ReattestSession
 
@@ -51,6 +53,8 @@ class ResumeSession:
         end: EndSession,
         settings: Settings,
         kept: KeptSecrets,
+        keep: KeepAllowed | None = None,
+        windows: ChangeWindows | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -61,6 +65,8 @@ class ResumeSession:
         self._settings = settings
         self._kept = kept
         self._record = RecordOutcomes(store, clock, entropy, kept)
+        self._keep = keep
+        self._windows = windows
 
     async def __call__(
         self, session_id: SessionId, evidence: Evidence, key: str, once: tuple[Once, ...] = ()
@@ -72,7 +78,7 @@ class ResumeSession:
             Unauthenticated: the evidence does not hold, or is another attestor's or client's.
             Conflict: code `still_freezing` or `wrong_state`.
             Refused: codes `session_waits`, `context_changed`, `job_finished`, `window_closed`,
-                `session_ended`, `replayed`.
+                `outside_window`, `policy_refused`, `policy_error`, `session_ended`, `replayed`.
             TargetError: a target did not thaw; the session is ended.
         """
         again = await self._recognise(session_id, key, evidence)
@@ -121,7 +127,10 @@ class ResumeSession:
         if session.state in LEAVING:
             raise Refused("session_ended", "the session has ended")
         now = self._clock.now()
-        step = resume(session, now)
+        if self._keep is not None:
+            await self._keep(session)
+        pauses_at = await self._windows.pause_of(session, now) if self._windows else session.pauses_at
+        step = resume(session, now, pauses_at)
         leases = [lease for lease in await self._store.leases(session_id) if lease.state not in _GOING]
         if warm := [lease.grant for lease in leases if lease.state is not LeaseState.FROZEN]:
             raise Conflict("still_freezing", f"grant `{warm[0]}` is not frozen yet; try again")

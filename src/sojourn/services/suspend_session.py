@@ -19,9 +19,9 @@ from sojourn.core.record import Step
 from sojourn.core.session import Session, State, suspend
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
+from sojourn.services._ending import Ending, gather
 from sojourn.services._errands import new_errand, revoke
 from sojourn.services._retry import decide_until_it_lands
-from sojourn.services.end_session import Ending, gather
 
 _UNBORN: Final = frozenset({State.REQUESTED, State.APPROVED})
 
@@ -68,7 +68,7 @@ class SuspendSession:
         # What is not active yet cannot be frozen: a child whose parent is frozen before it lived, ends.
         cause = Cause(Reason.PARENT_ENDED, frozen[0].row.id, "its parent was suspended before it was active")
         endings = [Ending(one, cause, await self._store.leases(one.id), now) for one in unborn]
-        ends = gather(endings, self._entropy, self._settings, now=now)
+        ends = gather(endings, self._entropy, self._settings, now)
         return Change(
             steps=(*frozen, *ends.steps),
             pins=ends.pins,

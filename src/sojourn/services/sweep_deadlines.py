@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sojourn.core.deadlines import beat_deadline, overdue
+from sojourn.core.deadlines import beat_deadline, overdue, pause_due
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, NotFound
 from sojourn.core.ids import SessionId
@@ -74,6 +74,9 @@ class SweepDeadlines:
         if reason is not None:
             await self._end(session.id, Cause(reason, SOURCE))
             return 1
+        pause = pause_due(session)
+        if pause is not None and pause <= now:
+            return await self._pause(session.id, Cause(Reason.WINDOW_CLOSED, SOURCE, "its change window"))
         return await self._judge_silence(session, due, now)
 
     async def _judge_silence(self, session: Session, due: Overdue, now: datetime) -> int:
@@ -89,8 +92,11 @@ class SweepDeadlines:
         if not session.beat.suspend_first:
             await self._end(session.id, cause)
             return 1
+        return await self._pause(session.id, cause)
+
+    async def _pause(self, session: SessionId, cause: Cause) -> int:
         try:
-            await self._suspend(session.id, cause)
+            await self._suspend(session, cause)
         except (Conflict, NotFound):
             return 0  # it left, or is not active any more
         return 1

@@ -51,6 +51,7 @@ class Account:
     login: bool = True
     removed: bool = False
     owns: bool = False
+    template: Mapping[str, object] = field(default_factory=dict)
     connections: int = 0
     ends_at: datetime | None = None  # honoured until then, whatever is done
 
@@ -122,6 +123,20 @@ class FakeTarget:
             account.login = False
             account.connections = 0
         _lose(fault)
+
+    def check_narrower(self, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+        """What `before` does not say may not be added."""
+        if not after.items() <= before.items():
+            raise Invalid("not_narrower", "the template would add something")
+
+    async def narrow(self, ref: Ref, after: Mapping[str, object]) -> str:
+        """Leave the account with no more than `after` says."""
+        fault = await self._reach("narrow", ref.handle)
+        account = self._account(ref)
+        if account is not None and fault is not Fault.LIE:
+            account.template = after
+        _lose(fault)
+        return "fake"
 
     async def thaw(self, ref: Ref, intent: Intent) -> Issued:
         """Open the login again under a new secret."""
@@ -211,7 +226,7 @@ class FakeTarget:
         if self.named(intent.handle) is not None:
             raise TargetError("exists", "the target refused: the name is taken")
         self._made += 1
-        account = Account(intent.handle, f"id-{self._made}", f"secret-{self._made}")
+        account = Account(intent.handle, f"id-{self._made}", f"secret-{self._made}", template=intent.template)
         account.ends_at = None if self.lasts is None else self.clock.now() + self.lasts
         self.accounts[account.target_id] = account
         return self._shown(account)

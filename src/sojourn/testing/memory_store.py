@@ -7,6 +7,7 @@ cancelled commit may or may not have landed, as with a real database.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,15 +18,24 @@ from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
 from sojourn.core.errors import Conflict, Refused
-from sojourn.core.ids import ClientId, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.ids import ErrandId, LeaseId, SessionId, TargetId
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.record import Fact, Row, RowKind
 from sojourn.core.replay import ROW_TYPES
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target, TargetState
-from sojourn.ports.store import FeedPage, Head, JournalEntry, Mark, Overdue, SessionFilter
-from sojourn.testing.memory_rows import entry_of, fits, leaf_of
+from sojourn.ports.store import (
+    FeedEntry,
+    FeedPage,
+    Head,
+    JournalEntry,
+    Mark,
+    Overdue,
+    SessionFilter,
+)
+from sojourn.testing.memory_kept import MemoryKept
+from sojourn.testing.memory_rows import MemoryAccounts, RowReads
 
 Watch = Callable[[Change], None]
 
@@ -39,10 +49,11 @@ class _Hold:
     until: datetime | None
 
 
-class MemoryStore:
+class MemoryStore(RowReads, MemoryAccounts, MemoryKept):
     """State tables, journal, feed, errands and working tables, in dictionaries."""
 
     def __init__(self, *, epoch: int = 1) -> None:
+        MemoryAccounts.__init__(self)
         self.epoch = epoch
         self.waiting: set[TargetId] = set()  # to be reconciled
         self.waiting_sessions: set[SessionId] = set()
@@ -133,9 +144,6 @@ class MemoryStore:
         return self._head()
 
     # -- state -------------------------------------------------------------------------
-    def _all(self, kind: RowKind) -> list[Row]:
-        return sorted((row for (of, _), row in self.rows.items() if of is kind), key=lambda row: row.id)
-
     def all_sessions(self) -> list[Session]:
         """Every session, at once: for assertions."""
         return cast("list[Session]", self._all(RowKind.SESSION))
@@ -153,22 +161,19 @@ class MemoryStore:
         found = [one for one in self.all_sessions() if one.id == root or root in one.ancestors]
         return sorted(found, key=lambda one: (len(one.ancestors), one.id))
 
-    async def statuses(self, name: str) -> Mapping[int, State] | None:
+    async def descendants(self, roots: Collection[SessionId]) -> Sequence[Session]:
         await asyncio.sleep(0)
-        here = [one for one in self.all_sessions() if one.status_list == name]
-        gone = {cast("int", one.status_index): one.state for one in here if one.state is not State.ACTIVE}
-        return gone if here else None
-
-    async def status_lists(self) -> Sequence[str]:
-        await asyncio.sleep(0)
-        living = (one for one in self.all_sessions() if one.state is not State.ENDED)
-        return sorted({one.status_list for one in living if one.status_list is not None})
+        found = [one for one in self.all_sessions() if not set(roots).isdisjoint(one.ancestors)]
+        staying = [one for one in found if one.state is not State.ENDED]
+        return sorted(staying, key=lambda one: (len(one.ancestors), one.id))
 
     async def sessions(
         self, which: SessionFilter, *, after: SessionId | None, limit: int
     ) -> Sequence[Session]:
         await asyncio.sleep(0)
-        found = [one for one in self.all_sessions() if fits(one, which) and (after is None or one.id > after)]
+        found = [
+            one for one in self.all_sessions() if _fits(one, which) and (after is None or one.id > after)
+        ]
         return found[:limit]
 
     async def lease(self, lease: LeaseId) -> Lease | None:
@@ -179,48 +184,18 @@ class MemoryStore:
         await asyncio.sleep(0)
         return self.all_leases(session)
 
+    async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
+        await asyncio.sleep(0)
+        return {one: leases for one in sessions if (leases := self.all_leases(one))}
+
     async def living_leases(self, target: TargetId) -> int:
         await asyncio.sleep(0)
         leases = cast("list[Lease]", self._all(RowKind.LEASE))
         return sum(one.target == target and one.state is not LeaseState.DESTROYED for one in leases)
 
-    async def client(self, client: ClientId) -> Client | None:
-        await asyncio.sleep(0)
-        return cast("Client | None", self.rows.get((RowKind.CLIENT, client)))
-
-    async def client_named(self, name: str) -> Client | None:
-        clients = await self.clients()
-        return next((one for one in clients if one.name == name and one.removed_at is None), None)
-
-    async def clients(self) -> Sequence[Client]:
-        await asyncio.sleep(0)
-        return cast("list[Client]", self._all(RowKind.CLIENT))
-
-    async def charter(self, name: str, number: int | None = None) -> Charter | None:
-        found = [one for one in await self.charters() if one.name == name and number in (None, one.number)]
-        return max(found, key=lambda one: one.number, default=None)
-
-    async def charters(self) -> Sequence[Charter]:
-        await asyncio.sleep(0)
-        return cast("list[Charter]", self._all(RowKind.CHARTER))
-
-    async def target_named(self, name: str) -> Target | None:
-        targets = await self.targets()
-        return next(
-            (one for one in targets if one.name == name and one.state is not TargetState.REMOVED), None
-        )
-
-    async def target(self, target: TargetId) -> Target | None:
-        await asyncio.sleep(0)
-        return cast("Target | None", self.rows.get((RowKind.TARGET, target)))
-
     async def signing_keys(self) -> Sequence[SigningKey]:
         await asyncio.sleep(0)
         return sorted(cast("list[SigningKey]", self._all(RowKind.KEY)), key=lambda it: (it.made_at, it.id))
-
-    async def targets(self) -> Sequence[Target]:
-        await asyncio.sleep(0)
-        return cast("list[Target]", self._all(RowKind.TARGET))
 
     # -- working tables ----------------------------------------------------------------
     async def mark(self, kind: str, key: str, now: datetime) -> str | None:
@@ -333,20 +308,20 @@ class MemoryStore:
             after is not None and after.epoch == self.epoch and self._forgotten_n <= after.n <= self._feed_n
         )
         if after is None or not follows:
-            return FeedPage(mark, tuple(entry_of(n, one) for n, one in self.revocations), snapshot=True)
-        found = tuple(entry_of(n, one) for n, one in self.revocations if n > after.n)[:limit]
+            return FeedPage(mark, tuple(_entry(n, one) for n, one in self.revocations), snapshot=True)
+        found = tuple(_entry(n, one) for n, one in self.revocations if n > after.n)[:limit]
         reached = Mark(self.epoch, found[-1].n) if len(found) == limit else mark
         return FeedPage(reached, found, snapshot=False)
 
     async def journal(self, first: int, *, limit: int) -> Sequence[JournalEntry]:
         await asyncio.sleep(0)
         chosen = self.facts[first : first + limit]
-        return [JournalEntry(first + i, leaf_of(first + i, fact)) for i, fact in enumerate(chosen)]
+        return [JournalEntry(first + i, _leaf(first + i, fact)) for i, fact in enumerate(chosen)]
 
     async def session_journal(self, session: SessionId) -> Sequence[JournalEntry]:
         await asyncio.sleep(0)
         return [
-            JournalEntry(i, leaf_of(i, fact)) for i, fact in enumerate(self.facts) if fact.session == session
+            JournalEntry(i, _leaf(i, fact)) for i, fact in enumerate(self.facts) if fact.session == session
         ]
 
     async def tiles(self, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
@@ -385,3 +360,22 @@ def _name(row: Row) -> tuple[object, ...] | None:
             return (row.handle,)
         case _:
             return None
+
+
+def _entry(n: int, revocation: Revocation) -> FeedEntry:
+    return FeedEntry(n, revocation.kind, revocation.id, revocation.min_generation)
+
+
+def _leaf(index: int, fact: Fact) -> bytes:
+    body = {"index": index, "kind": fact.kind, "id": fact.id, "at": fact.at, "changes": fact.changes}
+    return json.dumps(body, default=str, sort_keys=True).encode()
+
+
+def _fits(session: Session, which: SessionFilter) -> bool:
+    return (
+        which.client in (None, session.client)
+        and (which.states is None or session.state in which.states)
+        and which.owner in (None, session.owner)
+        and which.charter in (None, session.charter, session.task.kind)
+        and which.task_ref in (None, session.task.ref)
+    )

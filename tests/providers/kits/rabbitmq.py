@@ -54,10 +54,11 @@ async def consume(amqp: Amqp, queue: str) -> None:
     await amqp.expect(CONSUME_OK)
 
 
-async def declare(amqp: Amqp, queue: str) -> None:
-    """Make a queue that goes with its last consumer's connection."""
+async def declare(amqp: Amqp, queue: str) -> int:
+    """See that there is such a queue; how many messages wait in it."""
     amqp.send(1, DECLARE, b"\x00\x00" + _short(queue) + b"\x00" + b"\x00\x00\x00\x00")
-    await amqp.expect(DECLARE_OK)
+    answer = await amqp.expect(DECLARE_OK)
+    return int.from_bytes(answer[1 + answer[0] :][:4], "big")
 
 
 class RabbitKit(Kit):

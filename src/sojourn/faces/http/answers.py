@@ -138,6 +138,8 @@ class LeaseView(Answer):
     state: Literal["planned", "issued", "frozen", "destroying", "destroyed"]
     target: str
     grant: str
+    template: str
+    narrowing: str | None
     handle: str
     revocation_class: str
     expires_at: str
@@ -153,7 +155,7 @@ class LeasesView(Answer):
 
 class FeedEntryView(Answer):
     n: int
-    kind: Literal["session", "client", "owner", "charter", "key"]
+    kind: Literal["session", "client", "owner", "charter", "key", "everything", "signer"]
     id: str
     min_gen: int | None
 

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from sojourn.core.errors import Invalid, NotFound, SojournError
 from sojourn.faces.http import (
     answers,
+    approvals,
     charters,
     children,
     clients,
@@ -29,6 +30,7 @@ from sojourn.faces.http import (
     feed,
     journal,
     keys,
+    kills,
     login,
     moves,
     oauth,
@@ -38,9 +40,14 @@ from sojourn.faces.http import (
     oauth_status,
     opening,
     ops,
+    policies,
+    policy_answers,
     reconcile,
+    reviews,
     sessions,
+    signals,
     targets,
+    usage,
 )
 from sojourn.faces.http.desk import Desk
 from sojourn.faces.http.envelope import FORM_PATHS, SECURITY, Envelope
@@ -58,6 +65,7 @@ class Who(StrEnum):
     CLIENT = "a client's token and a proof"
     SESSION = "a proof by the session's key"
     EITHER = "a client's token, or the session's key"
+    SIGNATURE = "the signature or secret of the trigger"
     ASSERTION = "a client assertion and a proof"
     ASKER = "a client's token and proof, or its assertion"
 
@@ -81,6 +89,7 @@ TEXT, BYTES, METRICS = "text/plain", "application/octet-stream", "text/plain"
 EGRESS: Final = "/egress/{session_id}/{grant}/{path:path}"
 WELL_KNOWN: Final = "/.well-known/"
 SES: Final = "/v1/sessions/{session_id}"
+APR: Final = "/v1/approvals/{approval_id}"
 
 ROUTES: Final = (
     Row("POST", "/oauth2/token", oauth.token, Who.ASSERTION, oauth_answers.TokenResponseView),
@@ -131,7 +140,7 @@ ROUTES: Final = (
         answers.OpenedView,
         201,
         hot=True,
-        also={200: answers.RepeatedView},
+        also={200: answers.RepeatedView, 202: approvals.WaitingView},
     ),
     Row("GET", "/v1/sessions", sessions.list_sessions, C, answers.SessionsView),
     Row("GET", SES, sessions.show_session, CS, answers.SessionView),
@@ -150,13 +159,44 @@ ROUTES: Final = (
     Row("POST", SES + "/beat", moves.beat, S, answers.BeatView, hot=True),
     Row("POST", SES + "/complete", moves.complete, S, answers.SessionView),
     Row("POST", SES + "/narrow", moves.narrow, CS, answers.NarrowedView),
+    Row("POST", SES + "/activate", opening.activate, E, answers.OpenedView, hot=True),
+    Row("POST", SES + "/phase", moves.enter_phase, CS, answers.NarrowedView),
     Row("POST", SES + "/kill", moves.kill, C, answers.SessionView),
     Row("POST", SES + "/suspend", moves.suspend, C, answers.SessionView),
     Row("POST", SES + "/resume", opening.resume, E, answers.OpenedView, hot=True),
+    Row("POST", "/v1/kills", kills.order_kill, C, kills.KillView, 202, also={200: kills.CountView}),
+    Row("GET", "/v1/approvals", approvals.list_approvals, C, approvals.ApprovalsView),
+    Row("GET", APR, approvals.show_approval, C, approvals.ApprovalView),
+    Row("POST", APR, approvals.answer_approval, C, approvals.ApprovalView),
+    Row("POST", APR + "/withdraw", approvals.withdraw_approval, C, approvals.ApprovalView),
+    Row("POST", "/v1/charters/{name}/approval", approvals.ask_for_template, C, approvals.ApprovalView, 201),
+    Row("GET", "/v1/kills", kills.list_kills, C, kills.KillsView),
+    Row("GET", "/v1/kills/{kill_id}", kills.show_kill, C, kills.KillView),
+    Row(
+        "POST",
+        "/v1/offboardings",
+        kills.offboard_owner,
+        C,
+        kills.OffboardedView,
+        202,
+        also={200: kills.OffboardedView},
+    ),
+    Row("POST", "/signals/{trigger}", signals.hear, Who.SIGNATURE, signals.HeardView),
+    Row("POST", "/v1/triggers", signals.add_trigger, C, signals.TriggerView, 201),
+    Row("GET", "/v1/triggers", signals.list_triggers, C, signals.TriggersView),
+    Row("DELETE", "/v1/triggers/{name}", signals.remove_trigger, C, signals.TriggerView),
+    Row("POST", "/v1/usage", usage.report_usage, C, usage.UsageView, hot=True),
+    Row("GET", SES + "/usage", usage.show_usage, CS, usage.WeighedView),
     Row("POST", "/v1/feed", feed.follow, C, answers.FeedView, hot=True),
     Row("PUT", "/v1/charters", charters.apply_charter, C, answers.AppliedView),
     Row("GET", "/v1/charters", charters.list_charters, C, answers.ChartersView),
     Row("GET", "/v1/charters/{name}", charters.show_charter, C, answers.CharterView),
+    Row("POST", SES + "/review", reviews.review_session, C, policy_answers.ReviewView),
+    Row("GET", "/v1/reviews", reviews.list_reviews, C, policy_answers.ReviewsView),
+    Row("PUT", "/v1/policies", policies.apply_policy, C, policy_answers.AppliedPolicyView),
+    Row("GET", "/v1/policies", policies.show_policy, C, policy_answers.PolicyView),
+    Row("POST", "/v1/policies/explain", policies.explain_question, C, policy_answers.ExplanationView),
+    Row("GET", SES + "/explanation", policies.explain_session, CS, policy_answers.SessionExplanationView),
     Row("POST", "/v1/targets", targets.add_target, C, answers.TargetView, 201),
     Row("GET", "/v1/targets", targets.list_targets, C, answers.TargetsView),
     Row("GET", "/v1/targets/{name}", targets.show_target, C, answers.TargetView),

@@ -28,6 +28,7 @@ from sojourn.core.window import EPOCH
 from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.peer import presented
 from sojourn.faces.http.replay import mark_of
+from sojourn.faces.http.rights import require_right
 from sojourn.jose import verify_proof
 from sojourn.jose.certificates import Certificate, matches
 
@@ -163,11 +164,13 @@ async def with_role(request: Request, *roles: Role) -> tuple[Client, Once]:
     """A client of one of `roles`.
 
     Raises:
-        Refused: code `wrong_role`.
+        Refused: code `wrong_role`; for an operator also `policy_refused` or `policy_error`.
     """
     client, once = await client_of(request)
     if client.role not in roles:
         raise Refused("wrong_role", f"expected role {' or '.join(roles)}, the client is a {client.role}")
+    if client.role is Role.OPERATOR:
+        await require_right(request, client)
     return client, once
 
 

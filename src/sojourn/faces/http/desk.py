@@ -9,6 +9,7 @@ from fastapi import Request
 
 from sojourn.config import Settings
 from sojourn.faces.http import doors
+from sojourn.faces.http.governance import Governance
 from sojourn.faces.http.limits import Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.peer import PeerTrust
@@ -44,6 +45,10 @@ class Verbs:
     federate_client: doors.FederateClient
     remove_client: doors.RemoveClient
     apply_charter: doors.ApplyCharter
+    apply_policy: doors.ApplyPolicy
+    explain: doors.Explain
+    operate: doors.Operate
+    review_session: doors.ReviewSession
     add_target: doors.AddTarget
     preflight_target: doors.PreflightTarget
     replace_credential: doors.ReplaceCredential
@@ -54,6 +59,7 @@ class Verbs:
     reconcile_target: doors.ReconcileTarget
     reconcile_sessions: doors.ReconcileSessions
     write_evidence: doors.WriteEvidence
+    governance: Governance
     rotate_key: doors.RotateKey
     revoke_key: doors.RevokeKey
 

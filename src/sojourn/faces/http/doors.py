@@ -6,7 +6,7 @@ service has to know that there is a face.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +18,8 @@ from sojourn.core.client import Client, Role
 from sojourn.core.ending import Cause
 from sojourn.core.family import ChildWish
 from sojourn.core.ids import ClientId, SessionId
+from sojourn.core.policy import PolicySet, Question
+from sojourn.core.review import Review
 from sojourn.core.secret import Secret
 from sojourn.core.session import Session, Task
 from sojourn.core.signing_key import Purpose, SigningKey
@@ -266,6 +268,32 @@ class ApplyCharter(Protocol):
     """Answers the version in force, and whether this call made it."""
 
     async def __call__(self, document: Mapping[str, object], *, by: str) -> tuple[Charter, bool]: ...
+
+
+class ApplyPolicy(Protocol):
+    async def __call__(self, text: str, *, by: Client) -> tuple[PolicySet, bool]: ...
+
+
+class Explain(Protocol):
+    async def __call__(self, session: Session) -> dict[str, object]: ...
+
+    async def question(self, question: Question) -> dict[str, object]: ...
+
+
+class ReviewSession(Protocol):
+    async def __call__(self, session_id: SessionId, *, by: str, note: str) -> Review: ...
+
+
+class Operate(Protocol):
+    async def __call__(
+        self,
+        operator: Client,
+        verb: str,
+        thing: tuple[str, str],
+        owner: Callable[[], Awaitable[str]],
+        *,
+        takes_away: bool,
+    ) -> None: ...
 
 
 class AddTarget(Protocol):

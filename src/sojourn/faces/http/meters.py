@@ -49,6 +49,12 @@ class Meters:
         self._stuck = Gauge(
             "sojourn_leases_stuck", "Leases that a target does not yield", registry=self.registry
         )
+        self._glass = Counter(
+            "sojourn_break_glass_opens", "Sessions opened by break-glass charters", registry=self.registry
+        )
+        self._owed = Gauge(
+            "sojourn_reviews_owed", "Break-glass sessions that nobody reviewed", registry=self.registry
+        )
         self._late = Gauge(
             "sojourn_errand_overdue_seconds", "How long an errand has been due", registry=self.registry
         )
@@ -82,6 +88,8 @@ class Meters:
                 self._unknown_claims.inc(_unknown_claims(leaf))
             case FactKind.SESSION_ACTIVATED:
                 self._opens.inc()
+            case FactKind.REVIEW_OWED:
+                self._glass.inc()
             case FactKind.SESSION_ENDING:
                 self._ends.labels(_reason(leaf)).inc()
                 if leaf.session is not None and len(self._refused_at) < _MOST_OPEN:
@@ -100,6 +108,7 @@ class Meters:
         stuck = [lease for one in leaving for lease in await store.leases(one.id) if lease.residual]
         self._late.set(max(0.0, (now - due).total_seconds()) if due else 0.0)
         self._leaving.set(len(leaving))
+        self._owed.set(len(await store.reviews(owed=True, limit=_MOST_LOOKED_AT)))
         self._stuck.set(len(stuck))
 
 

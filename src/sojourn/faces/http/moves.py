@@ -10,15 +10,15 @@ from starlette.responses import Response
 
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Refused
-from sojourn.core.session import State
+from sojourn.core.session import Session, State
 from sojourn.core.window import parse, show
 from sojourn.faces.http import views
 from sojourn.faces.http.callers import Changer, SessionHolder, Stopper, Viewed, session_holder
-from sojourn.faces.http.desk import desk_of
+from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.doors import Token
 from sojourn.faces.http.opening import evidence_of
 from sojourn.faces.http.problems import problem
-from sojourn.faces.http.schemas import BeatBody, CompleteBody, NarrowBody, StopBody
+from sojourn.faces.http.schemas import BeatBody, CompleteBody, EnterBody, NarrowBody, StopBody
 
 _ENDINGS: Final = frozenset({"session_ended", "context_changed", "job_finished"})
 
@@ -61,10 +61,26 @@ async def complete(request: Request, viewed: SessionHolder, body: CompleteBody |
 
 
 async def narrow(request: Request, viewed: Changer, body: NarrowBody) -> Response:
-    """Give up grants, actions or time; nothing can be added."""
+    """Give up grants, actions, rights or time; nothing can be added."""
     desk = desk_of(request)
     closes = None if body.closes is None else parse(body.closes)
-    session = await desk.verbs.narrow(viewed.session.id, tuple(body.drop), tuple(body.drop_actions), closes)
+    session, only_lower = viewed.session, not (body.drop or body.drop_actions or closes)
+    if body.lower:
+        session = await desk.verbs.governance.lower(session.id, body.lower)
+    if not (body.lower and only_lower):
+        drop, actions = tuple(body.drop), tuple(body.drop_actions)
+        session = await desk.verbs.narrow(session.id, drop, actions, closes)
+    return await _shrunk(desk, viewed, session)
+
+
+async def enter_phase(request: Request, viewed: Changer, body: EnterBody) -> Response:
+    """Go on to a phase of the charter: what it does not name is given up."""
+    desk = desk_of(request)
+    return await _shrunk(desk, viewed, await desk.verbs.governance.enter_phase(viewed.session.id, body.name))
+
+
+async def _shrunk(desk: Desk, viewed: Viewed, session: Session) -> Response:
+    """The session, and for the holder of its key the tokens of its new generation."""
     fresh: Sequence[Token] = ()
     if viewed.client is None and session.state is State.ACTIVE:
         fresh = (await desk.verbs.beat(session.id, session.key, renew=False)).tokens  # it knows who gets any

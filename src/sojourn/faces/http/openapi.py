@@ -92,7 +92,7 @@ def responses_of(
 def _errors(method: str, path: str) -> tuple[int, ...]:
     if path in _FORMS:
         return (400, 401, 405, 413, 415, 503)
-    callers = _CALLER_ERRORS if path.startswith(("/v1", FORWARDED)) or path == "/metrics" else ()
+    callers = _CALLER_ERRORS if path.startswith(("/v1", "/signals", FORWARDED)) or path == "/metrics" else ()
     asks_a_target = path.endswith(("/reconcile", "/standing")) or path.startswith(FORWARDED)
     writes = _WRITE_ERRORS if method != "GET" else (409, 502) if asks_a_target else (415,)
     return tuple(sorted((*_OPEN_ERRORS, *callers, *writes)))

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sojourn.core.errors import Invalid
-from sojourn.core.session import Session, Task
+from sojourn.core.session import Session, State, Task
 from sojourn.core.window import show
-from sojourn.faces.http import views
+from sojourn.faces.http import approvals, views
 from sojourn.faces.http.callers import find, holder, no_such_session
 from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.doors import Activation, Opening, OpenRequest
@@ -36,6 +36,8 @@ async def open_session(
     """Open a session: recognised, approved, credentials made, tokens signed."""
     desk = desk_of(request)
     opening = await _approve(request, desk, body)
+    if opening.session.state is State.REQUESTED:
+        return await approvals.waiting(desk, opening.session)
     if opening.repeated:
         return views.reply({"session": views.session(opening.session), "secret_spent": True})
     activation = await desk.verbs.activate(opening.session)
@@ -70,6 +72,19 @@ async def resume(request: Request, session_id: str, body: ResumeBody) -> Respons
     activation = await desk.verbs.resume(
         session.id, evidence_of(body.evidence), held.thumbprint, (held.once,)
     )
+    return views.reply(opened(desk, activation))
+
+
+async def activate(request: Request, session_id: str, body: ResumeBody) -> Response:
+    """Come back for a session that people have approved, by its own key and with fresh evidence."""
+    desk = desk_of(request)
+    held = holder(request)
+    desk.replays.note(held.once, desk.clock.now())
+    session: Session = await find(desk, session_id)
+    if session.key != held.thumbprint:
+        raise no_such_session()
+    verb = desk.verbs.governance.activate
+    activation = await verb(session.id, evidence_of(body.evidence), held.thumbprint, (held.once,))
     return views.reply(opened(desk, activation))
 
 

@@ -91,11 +91,18 @@ class CompleteBody(Wire):
 
 
 class NarrowBody(Wire):
-    """What to give up."""
+    """What to give up; `lower` names for a grant a template that says less."""
 
     drop: Annotated[list[Name], Field(max_length=64)] = []
     drop_actions: Annotated[list[Action], Field(max_length=256)] = []
     closes: Instant | None = None
+    lower: Annotated[dict[Name, Name], Field(max_length=64)] = {}
+
+
+class EnterBody(Wire):
+    """The phase of the charter to go on to."""
+
+    name: Name
 
 
 class StopBody(Wire):

@@ -103,6 +103,8 @@ def lease(value: Lease, refused_at: datetime | None) -> Json:
         "state": value.state,
         "target": value.target_name,
         "grant": value.grant,
+        "template": value.template,
+        "narrowing": value.narrowing,
         "handle": value.handle,
         "revocation_class": value.revocation_class,
         "expires_at": show(value.expires_at),

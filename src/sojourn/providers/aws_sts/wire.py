@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import boto3.session
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -29,6 +31,8 @@ from sojourn.core.secret import Secret
 CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 4.0
 
+# The client's own descriptions of services: read once, or a client would cost ten times as much.
+_DESCRIPTIONS: Final = botocore.loaders.create_loader()
 _NEVER_LEFT: Final = (
     EndpointConnectionError,
     ConnectTimeoutError,
@@ -111,8 +115,11 @@ class Service:
         return answer
 
     def _make(self) -> Any:
+        core = botocore.session.Session()
+        core.register_component("data_loader", _DESCRIPTIONS)
         # Everything is given: neither the environment nor the files of a user are consulted.
         session = boto3.session.Session(
+            botocore_session=core,
             aws_access_key_id=self.keys.access_key_id,
             aws_secret_access_key=self.keys.secret_access_key.reveal(),
             aws_session_token=self.keys.session_token.reveal() if self.keys.session_token else None,

@@ -21,6 +21,7 @@ DANGEROUS_ROLE: Final = "SJ002"
 MISSING_PRIVILEGE: Final = "SJ003"
 MISSING_OBJECT: Final = "SJ004"
 WRONG_STATE: Final = "SJ005"
+HELD_OTHERWISE: Final = "SJ006"
 
 _CODES: Final = {
     DEADLINE_PASSED: "deadline_passed",
@@ -28,6 +29,7 @@ _CODES: Final = {
     MISSING_PRIVILEGE: "missing_privilege",
     MISSING_OBJECT: "missing_object",
     WRONG_STATE: "wrong_state",
+    HELD_OTHERWISE: "held_otherwise",
     "28000": "admin_login_refused",
     "28P01": "admin_login_refused",
     "3D000": "missing_object",

@@ -16,7 +16,7 @@ from sojourn.core.standing import Standing
 from sojourn.core.window import show
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Check, Found, Intent, Issued, Observation, Ref, RevocationClass
-from sojourn.providers.postgresql import blocks, removal
+from sojourn.providers.postgresql import blocks, narrowing, removal
 from sojourn.providers.postgresql.admin import Admin, load_plan
 from sojourn.providers.postgresql.config import Config, configured
 from sojourn.providers.postgresql.failures import one_call
@@ -148,6 +148,26 @@ class PostgreSQL:
             await removal.cut(connection, oid)
             await removal.roll_back_prepared(self._admin, connection, oid)
             await removal.drop(self._admin, connection, oid)
+
+    def check_narrower(self, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+        """Refuse a template that says anything that `before` does not.
+
+        Raises:
+            Invalid: code `not_narrower`, or `bad_template`.
+        """
+        places = self._config.all_databases()
+        narrowing.check_narrower(parse(before, places), parse(after, places))
+
+    async def narrow(self, ref: Ref, after: Mapping[str, object]) -> str:
+        """Revoke in place what `after` does not say; cut whatever had begun under it."""
+        async with one_call("narrow", DESTROY_SECONDS) as call:
+            template = parse(after, self._config.all_databases())
+            async with self._admin.lend(template.database) as connection:
+                oid = await _oid_of(connection, ref)
+                if oid is None:
+                    return "no such role"
+                call.sent = True
+                return await narrowing.narrow(self._admin, connection, oid, template)
 
     async def observe(self, ref: Ref) -> Observation:
         """Read catalogue and activity by OID until the answer is believable."""

@@ -1,4 +1,4 @@
-#!/usr/bin/python3 -I
+#!/usr/bin/python3 -IS
 """The host's half, installed there as one file: who is admitted, and the end of what they run.
 
     sojourn-host STATE prepare                   once, as root: folders and an empty KRL

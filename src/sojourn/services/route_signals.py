@@ -1,0 +1,112 @@
+"""A signal from outside reaches the sessions it concerns, through the one door out.
+
+It is remembered first, so that a session opened while it is routed finds it; repeating it
+changes nothing. Only sessions whose charter names the kind of trigger are ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from sojourn.core.change import Change, Once
+from sojourn.core.ending import Cause
+from sojourn.core.errors import NotFound, Refused
+from sojourn.core.ids import SessionId
+from sojourn.core.secret import Secret
+from sojourn.core.session import Session
+from sojourn.core.trigger import Trigger, mark_of, matches
+from sojourn.ports.clock import Clock
+from sojourn.ports.keys import Sealer
+from sojourn.ports.store import SessionFilter, Store
+from sojourn.ports.trigger import Delivery, PushTrigger, Signal
+from sojourn.services._picking import PAGE, STAYING
+from sojourn.services._reported_over import OVER
+from sojourn.services.end_session import EndSession
+
+REMEMBER: Final = timedelta(hours=24)
+"""No session lives longer, and no evidence of a job is taken after it."""
+
+
+def secret_name(trigger: Trigger) -> str:
+    """Under which name the secret of a trigger is sealed."""
+    return f"trigger:{trigger.id}"
+
+
+class RouteSignals:
+    """Takes deliveries, and ends what they say is over."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        end: EndSession,
+        *,
+        sealer: Sealer,
+        kinds: Mapping[str, PushTrigger],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._end = end
+        self._sealer = sealer
+        self._kinds = kinds
+
+    async def deliver(self, name: str, delivery: Delivery) -> int:
+        """How many sessions a delivery to the trigger `name` ended.
+
+        Raises:
+            NotFound: code `unknown_trigger`; also for one that is removed, or is not pushed to.
+            Unauthenticated: code `bad_signature`.
+            Invalid: code `bad_delivery`.
+        """
+        trigger = await self._store.trigger_named(name)
+        kind = self._kinds.get(trigger.kind) if trigger else None
+        if trigger is None or kind is None:
+            raise NotFound("unknown_trigger", "there is no such trigger")
+        ended = 0
+        for signal in kind.parse(delivery, await self.secret_of(trigger)):
+            ended += await self.route(trigger, signal)
+        return ended
+
+    async def secret_of(self, trigger: Trigger) -> Secret:
+        """The secret that is sealed for a trigger.
+
+        Raises:
+            NotFound: code `unknown_trigger`.
+        """
+        sealed = await self._store.sealed(secret_name(trigger))
+        if sealed is None:
+            raise NotFound("unknown_trigger", "the trigger has no secret")
+        return Secret(self._sealer.unseal(secret_name(trigger), sealed).decode())
+
+    async def route(self, trigger: Trigger, signal: Signal) -> int:
+        """How many sessions `signal` ended."""
+        source = f"trigger:{trigger.name}"
+        await self._remember(signal, f"{trigger.kind} {source}")
+        cause = Cause(signal.reason, source, signal.detail)
+        ended, allowed = 0, {}
+        after: SessionId | None = None
+        which = SessionFilter(states=STAYING)
+        while page := await self._store.sessions(which, after=after, limit=PAGE):
+            after = page[-1].id
+            for session in page:
+                if not matches(signal.match, session.context):
+                    continue
+                if session.charter not in allowed:
+                    allowed[session.charter] = trigger.kind in await self._ends_on(session)
+                if allowed[session.charter]:
+                    await self._end(session.id, cause)
+                    ended += 1
+        return ended
+
+    async def _remember(self, signal: Signal, by: str) -> None:
+        mark = Once(OVER, mark_of(signal.match), self._clock.now() + REMEMBER, by)
+        with suppress(Refused):  # it was reported before
+            await self._store.commit(Change(once=(mark,)))
+
+    async def _ends_on(self, session: Session) -> tuple[str, ...]:
+        name, _, number = session.charter.rpartition("@")
+        charter = await self._store.charter(name, int(number))
+        return charter.ends_on if charter else ()

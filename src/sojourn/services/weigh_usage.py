@@ -1,0 +1,141 @@
+"""Use against budget and grant: guards reserve chunks, report what they used, and sessions end.
+
+A spent budget ends the session as soon as nothing of it can come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sojourn.core.charter import Budget, Charter
+from sojourn.core.client import Client
+from sojourn.core.ending import Cause, Reason
+from sojourn.core.errors import Invalid, NotFound, Refused
+from sojourn.core.ids import SessionId
+from sojourn.core.session import LEAVING, Session, is_live
+from sojourn.core.usage import METRICS, Amounts, Chunk, Usage, Use, account_of, is_spent, limited
+from sojourn.ports.clock import Clock, Entropy
+from sojourn.ports.store import Store
+from sojourn.services.end_session import EndSession
+
+CHUNK_LIFE: Final = timedelta(seconds=30)
+"""A guard reports every few seconds; what a dead one held is lost to the budget after so long."""
+
+SOURCE: Final = "usage"
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A chunk; `limited` is false where the charter has no budget and nothing need be reserved."""
+
+    chunk: str | None
+    given: Amounts
+    expires_at: datetime | None
+    limited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What a session was granted at audiences, and what of it was ever used."""
+
+    session: Session
+    charter: Charter
+    usage: Usage
+    unused: tuple[str, ...]  # `audience action`
+
+
+class WeighUsage:
+    """Keeps accounts of use."""
+
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, end: EndSession) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._end = end
+
+    async def reserve(self, session_id: SessionId, guard: Client, wanted: Amounts) -> Reserved:
+        """A part of the budget for `guard`, never more than is left.
+
+        Raises:
+            NotFound: code `unknown_session`; also for a session without a grant at its audience.
+            Refused: codes `session_ended`, `budget_spent`.
+        """
+        session = await self._session(session_id, guard)
+        if not is_live(session, self._clock.now()):
+            raise Refused("session_ended", f"the session is `{session.state}`")
+        budget = (await self._charter(session)).budget
+        if not limited(budget):
+            return Reserved(None, wanted, None, limited=False)
+        expires = self._clock.now() + CHUNK_LIFE
+        chunk = Chunk(self._entropy.token(16), account_of(session), guard.id, wanted, expires)
+        given = await self._store.reserve_use(chunk, budget)
+        lacking = [m for m in METRICS if wanted.of(m) and not given.of(m)]
+        if lacking:
+            if any(given.each().values()):  # useless without the metric that is gone: give it back
+                await self._store.report_use(
+                    Use(session.id, chunk.account, guard.id, Amounts(), chunk.id), self._clock.now()
+                )
+            await self._end_if_spent(session, budget)
+            raise Refused("budget_spent", f"the budget has no {lacking[0]} left")
+        return Reserved(chunk.id, given, expires, limited=True)
+
+    async def report(
+        self,
+        session_id: SessionId,
+        guard: Client,
+        used: Amounts,
+        *,
+        chunk: str | None,
+        actions: Mapping[str, int],
+    ) -> bool:
+        """Take note of what was used; false for a chunk that came too late, which stays spent.
+
+        Raises:
+            NotFound: code `unknown_session`.
+            Invalid: code `chunk_expected`; the charter has a budget, so use needs a chunk.
+        """
+        session = await self._session(session_id, guard)
+        budget = (await self._charter(session)).budget
+        if chunk is None and limited(budget):
+            raise Invalid("chunk_expected", "what is limited is reserved before it is used")
+        audience = guard.audience or ""
+        named = {f"{audience} {action}": count for action, count in actions.items()}
+        use = Use(session.id, account_of(session), guard.id, used, chunk, named)
+        taken = await self._store.report_use(use, self._clock.now())
+        if limited(budget):
+            await self._end_if_spent(session, budget)
+        return taken
+
+    async def weigh(self, session: Session) -> Weighed:
+        """What was granted at audiences against what was used."""
+        usage = await self._store.usage(session.id, account_of(session), self._clock.now())
+        charter = await self._charter(session)
+        granted = {f"{g.audience} {action}" for g in charter.grants.audiences for action in g.actions}
+        return Weighed(session, charter, usage, tuple(sorted(granted - usage.actions.keys())))
+
+    async def _end_if_spent(self, session: Session, budget: Budget) -> None:
+        account = account_of(session)
+        usage = await self._store.usage(session.id, account, self._clock.now())
+        root = await self._store.session(account)
+        if root is not None and root.state not in LEAVING and is_spent(budget, usage):
+            await self._end(account, Cause(Reason.BUDGET_SPENT, SOURCE))
+
+    async def _session(self, session_id: SessionId, guard: Client) -> Session:
+        session = await self._store.session(session_id)
+        if session is None or not _reaches(session, guard):
+            raise NotFound("unknown_session", f"there is no session `{session_id}`")
+        return session
+
+    async def _charter(self, session: Session) -> Charter:
+        name, _, number = session.charter.rpartition("@")
+        charter = await self._store.charter(name, int(number))
+        if charter is None:
+            raise NotFound("unknown_charter", f"there is no charter `{session.charter}`")
+        return charter
+
+
+def _reaches(session: Session, guard: Client) -> bool:
+    return guard.audience is not None and bool(session.grants.actions_at(guard.audience))

@@ -1,0 +1,81 @@
+"""A session that waits for a person: shown, approved, and only then with credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sojourn.client.jsonfacts import Json, members, text
+from sojourn.client.profile import Profile
+from sojourn.client.signing import Es256Key
+from sojourn.core.errors import SojournError
+from tests.rig.poll import until
+from tests.rig.postgres import PostgresServer
+from tests.rig.system import System, running
+
+RULE = {"approvals": 1, "approvers": ["bea"], "answer_within": "5m", "valid_for": "2m"}
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def system(postgres: PostgresServer) -> Iterator[System]:
+    """A control plane whose charter asks one person."""
+    with running(postgres) as system:
+        system.apply_charter(approval=RULE)
+        yield system
+
+
+def _bea(system: System) -> Profile:
+    key = Es256Key.generate()
+    body = {"name": "bea", "role": "operator", "owner": "security", "jwk": dict(key.public_jwk)}
+    answer = system.operator.ask("POST", "/v1/clients", body).json()
+    return Profile(system.issuer, text(answer, "id"), "bea", "operator", key)
+
+
+def _asked(system: System) -> Json | None:
+    found = members(system.operator.ask("GET", "/v1/approvals").json(), "approvals")
+    return found[0] if found else None
+
+
+def test_a_session_waits_for_its_approver_and_nobody_else(system: System) -> None:
+    bea = system.caller(_bea(system))
+    with ThreadPoolExecutor() as pool:
+        opening = pool.submit(system.open, "approved")
+        task = until(lambda: _asked(system), within_s=10)
+        assert task is not None and not system.roles()
+        body = {"answer": "approve", "hash": text(task, "hash")}
+        path = f"/v1/approvals/{task['id']}"
+        with pytest.raises(SojournError, match="not_an_approver|own_request"):
+            system.operator.ask("POST", path, body)
+        with pytest.raises(SojournError, match="approval_changed"):
+            bea.ask("POST", path, {**body, "hash": "0" * 64})
+        answered = bea.ask("POST", path, body).json()
+        live = opening.result(timeout=20)
+
+    assert answered["status"] == "approved" and live.live and len(system.roles()) == 1
+
+    bea.ask("POST", f"{path}/withdraw", {})
+
+    assert system.look(live.id, until_ended_s=20).reason == "approval_withdrawn"
+
+
+def test_a_no_tells_the_workload_that_it_ended(system: System) -> None:
+    bea = system.caller(_bea_again(system))
+    with ThreadPoolExecutor() as pool:
+        opening = pool.submit(system.open, "denied")
+        task = until(lambda: _asked(system), within_s=10)
+        assert task is not None
+        bea.ask("POST", f"/v1/approvals/{task['id']}", {"answer": "deny", "hash": text(task, "hash")})
+        with pytest.raises(SojournError, match="session_ended"):
+            opening.result(timeout=20)
+
+
+def _bea_again(system: System) -> Profile:
+    """Another Bea, after the first one left."""
+    found = members(system.operator.ask("GET", "/v1/clients").json(), "clients")
+    for one in found:
+        if one["name"] == "bea" and one["removed_at"] is None:
+            system.operator.ask("DELETE", f"/v1/clients/{one['id']}")
+    return _bea(system)

@@ -1,0 +1,108 @@
+"""Use against budget: a spent one ends the session, and what was never used is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sojourn.core.change import Change
+from sojourn.core.charter import Budget, apply
+from sojourn.core.client import Client, Role
+from sojourn.core.ending import Reason
+from sojourn.core.errors import Invalid, NotFound, Refused
+from sojourn.core.ids import CharterId, ClientId, OwnerId
+from sojourn.core.session import State
+from sojourn.core.usage import Amounts
+from sojourn.services.weigh_usage import WeighUsage
+from tests.services.rig import play
+from tests.sim.world import Node, World
+
+
+def weighing(world: World, process: Node) -> WeighUsage:
+    return WeighUsage(process.store, world.clock, world.entropy, process.end)
+
+
+def guard(world: World, audience: str = "https://api") -> Client:
+    now = world.clock.now()
+    return Client(ClientId("cli_g"), 1, "g", Role.GUARD, OwnerId("ops"), {}, "t", now, audience)
+
+
+async def budgeted(world: World, budget: Budget) -> None:
+    (charter,) = await world.store.charters()
+    newer = replace(charter, id=CharterId("cha_2"), number=2, budget=budget)
+    await world.store.commit(Change(steps=(apply(newer),)))
+
+
+def test_a_budget_that_is_spent_ends_the_session_once_nothing_can_come_back() -> None:
+    async def story(world: World, process: Node) -> None:
+        await budgeted(world, Budget(calls=10))
+        opened = (await world.open(process)).session
+        weigh, one = weighing(world, process), guard(world)
+
+        part = await weigh.reserve(opened.id, one, Amounts(calls=25))
+        with pytest.raises(Refused, match="budget_spent"):
+            await weigh.reserve(opened.id, one, Amounts(calls=1))
+        assert part.given.calls == 10 and world.store.all_sessions()[0].state is State.ACTIVE
+        await weigh.report(opened.id, one, Amounts(calls=10), chunk=part.chunk, actions={"read": 10})
+
+        ended = world.store.all_sessions()[0]
+        assert ended.cause is not None and ended.cause.reason is Reason.BUDGET_SPENT
+
+    play(story)
+
+
+def test_a_chunk_nobody_reported_is_spent_and_ends_the_session_when_more_is_wanted() -> None:
+    async def story(world: World, process: Node) -> None:
+        await budgeted(world, Budget(calls=5))
+        opened = (await world.open(process)).session
+        weigh, one = weighing(world, process), guard(world)
+        await weigh.reserve(opened.id, one, Amounts(calls=5))
+        await process.beat(opened.id, opened.key)
+        await world.clock.sleep(19)
+
+        with pytest.raises(Refused, match="budget_spent"):
+            await weigh.reserve(opened.id, one, Amounts(calls=1))
+        assert world.store.all_sessions()[0].state is State.ACTIVE
+
+    play(story)
+
+
+def test_nothing_need_be_reserved_without_a_budget_and_use_is_counted() -> None:
+    async def story(world: World, process: Node) -> None:
+        opened = (await world.open(process)).session
+        weigh, one = weighing(world, process), guard(world)
+
+        part = await weigh.reserve(opened.id, one, Amounts(calls=25))
+        await weigh.report(opened.id, one, Amounts(calls=3), chunk=None, actions={"read": 3})
+        found = await weigh.weigh(opened)
+
+        assert (part.chunk, part.limited) == (None, False)
+        assert found.usage.actions == {"https://api read": 3} and found.unused == ("https://api write",)
+
+    play(story)
+
+
+def test_a_guard_sees_and_spends_only_what_is_granted_at_its_audience() -> None:
+    async def story(world: World, process: Node) -> None:
+        await budgeted(world, Budget(calls=10))
+        opened = (await world.open(process)).session
+        weigh, stranger = weighing(world, process), guard(world, "https://other")
+
+        with pytest.raises(NotFound):
+            await weigh.reserve(opened.id, stranger, Amounts(calls=1))
+        with pytest.raises(Invalid, match="chunk_expected"):
+            await weigh.report(opened.id, guard(world), Amounts(calls=1), chunk=None, actions={})
+
+    play(story)
+
+
+def test_an_ended_session_reserves_nothing() -> None:
+    async def story(world: World, process: Node) -> None:
+        opened = (await world.open(process)).session
+        await process.complete(opened.id, opened.key)
+
+        with pytest.raises(Refused, match="session_ended"):
+            await weighing(world, process).reserve(opened.id, guard(world), Amounts(calls=1))
+
+    play(story)
