@@ -62,6 +62,8 @@ from sojourn.ports.trigger import PushTrigger, WatchTrigger
 from sojourn.ruling import Ruling
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._keys import Keys
+from sojourn.services._own_tokens import OwnTokens
+from sojourn.services._status_places import StatusPlaces
 from sojourn.services._targets import sealed_name
 from sojourn.services.activate_approved import ActivateApproved
 from sojourn.services.activate_session import ActivateSession
@@ -77,13 +79,16 @@ from sojourn.services.complete_session import CompleteSession
 from sojourn.services.drain_target import DrainTarget
 from sojourn.services.end_session import EndSession
 from sojourn.services.enter_phase import EnterPhase
+from sojourn.services.exchange_token import ExchangeToken
 from sojourn.services.federate_client import FederateClient
 from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.forward_request import ForwardRequest
+from sojourn.services.inspect_token import InspectToken, RevokeToken
 from sojourn.services.lower_grants import LowerGrants
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.offboard_owner import OffboardOwner
+from sojourn.services.open_child import OpenChild
 from sojourn.services.open_session import OpenSession
 from sojourn.services.order_kill import OrderKill
 from sojourn.services.preflight_due import PreflightDue
@@ -107,6 +112,7 @@ from sojourn.services.tend_keys import TendKeys
 from sojourn.services.watch_triggers import WatchTriggers
 from sojourn.services.weigh_usage import WeighUsage
 from sojourn.services.write_evidence import WriteEvidence
+from sojourn.services.write_status import WriteStatus
 from sojourn.worker import Worker
 
 INVITATION_LIFE: Final = timedelta(minutes=15)
@@ -283,16 +289,23 @@ class Deployment:
         providers, end, sealer = self._providers, self._end, self._sealer
         mint = self._mint()
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
+        own_tokens = OwnTokens(store, clock, self._tokens, settings.issuer)
         activate = self._activating(mint)
         return Verbs(
             open_session=OpenSession(
                 store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
             ),
+            open_child=OpenChild(store, clock, entropy, settings),
             activate=activate,
             beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
+            own_tokens=own_tokens,
+            exchange=ExchangeToken(store, clock, mint),
+            inspect=InspectToken(own_tokens),
+            revoke=RevokeToken(own_tokens, end),
+            write_status=WriteStatus(store, clock, self.ring.signer(Purpose.STATUS), settings.issuer),
             suspend=self._suspend,
             resume=self._resume(mint),
             end=end,
@@ -333,6 +346,7 @@ class Deployment:
             end=self._end,
             settings=self.settings,
             kept=self._kept,
+            places=StatusPlaces(self.store, self.clock, self.entropy),
         )
 
     def _governance(self, activate: ActivateSession) -> Governance:

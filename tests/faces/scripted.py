@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
 
+from sojourn.adapters.system_clock import SystemEntropy
 from sojourn.core.binding import to_cnf
 from sojourn.core.change import Change, Once
 from sojourn.core.charter import Charter
@@ -26,12 +27,14 @@ from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.signing_key import Purpose, SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
+from sojourn.core.token import choose_audience
 from sojourn.core.window import to_micros
-from sojourn.faces.http.doors import OpenRequest
+from sojourn.faces.http.doors import ChildRequest, OpenRequest
 from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Check, Incoming, Outgoing
 from sojourn.ports.store import FeedPage, Head, Mark, Rules, SessionFilter, Store
+from sojourn.services.mint_tokens import MintTokens
 from tests.faces.governing import NoOrders
 from tests.faces.samples import (
     ISSUER,
@@ -218,6 +221,13 @@ class Script:
             self.opened[asked.idempotency] = (made.id, asked.request_hash)
         return Opening(made, False)
 
+    async def open_child(self, parent: SessionId, key: str, asked: ChildRequest) -> Opening:
+        self._called("child")
+        elder = self._find(parent)
+        await self.store.commit(Change(once=asked.once))
+        born = a_session(elder.client, asked.key, elder.task, State.APPROVED)
+        return Opening(self._keep(replace(born, ancestors=(*elder.ancestors, elder.id))), False)
+
     async def activate(self, session: Session) -> Activation:
         self._called("activate")
         return self._active(session)
@@ -371,8 +381,21 @@ class Script:
         return "sojourn bundle v1\n"
 
     def __call__(self, session: Session, mark: Mark) -> tuple[Token, ...]:
-        expires = self.clock.now() + timedelta(seconds=300)
-        return (Token("https://api.example", "header.payload.signature", expires, "orders:read"),)
+        return (self.one(session, "https://api.example", mark),)
+
+    def one(
+        self, session: Session, audience: str, mark: Mark, *, only: frozenset[str] | None = None
+    ) -> Token:
+        mint = MintTokens(self.signer, self.clock, SystemEntropy(), ISSUER)
+        made = mint.one(session, audience, mark, only=only)
+        return Token(made.audience, made.jwt, made.expires_at, made.scope)
+
+    async def exchange(
+        self, session: SessionId, key: str, audience: str | None, only: frozenset[str] | None
+    ) -> Token:
+        self._called("exchange")
+        found = self._find(session)
+        return self.one(found, choose_audience(found, audience), Mark(1, 7), only=only)
 
     def client_token(self, client: Client, *, key: str | None = None) -> Token:
         now = self.clock.now()

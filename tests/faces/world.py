@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 
@@ -19,6 +19,10 @@ from sojourn.faces.http.limits import Pace, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.replay import Replays
 from sojourn.jose import Es256Key, sign_client_assertion, sign_proof
+from sojourn.services._own_tokens import OwnTokens
+from sojourn.services.end_session import EndSession
+from sojourn.services.inspect_token import InspectToken, RevokeToken
+from sojourn.services.write_status import WriteStatus
 from tests.faces.governing import governance_of
 from tests.faces.ruling import Ruling
 from tests.faces.samples import ISSUER, a_client
@@ -105,14 +109,21 @@ class World:
 
     def desk(self, attestor: JwtAttestor) -> Desk:
         s = self.script
+        own = OwnTokens(self.store.as_port(), self.clock, self.signer, ISSUER)
         ruling = Ruling(self.store.as_port(), self.clock)
         verbs = Verbs(
             open_session=s.open_session,
+            open_child=s.open_child,
             activate=s.activate,
             beat=s.beat,
             narrow=s.narrow,
             complete=s.complete,
             mint=s,
+            own_tokens=own,
+            exchange=s.exchange,
+            inspect=InspectToken(own),
+            revoke=RevokeToken(own, cast("EndSession", s.end)),
+            write_status=WriteStatus(self.store.as_port(), self.clock, self.signer, ISSUER),
             suspend=s.suspend,
             resume=s.resume,
             end=s.end,

@@ -22,6 +22,7 @@ from sojourn.guard.streams import CLOSE_CODE
 from sojourn.guard.wsgi import WsgiGuard
 from sojourn.jose import Es256Key
 from tests.guard.world import (
+    AUDIENCE,
     BASE,
     Plane,
     Workload,
@@ -125,7 +126,13 @@ def test_refusals_carry_what_clients_need(site: Site) -> None:
     bare = httpx2.get(site.base + "/stock", trust_env=False)
     forbidden = site.get(token, "/stock/write/1")
 
-    assert (bare.status_code, bare.headers["www-authenticate"]) == (401, 'DPoP algs="ES256"')
+    where = f"{site.base}/.well-known/oauth-protected-resource"
+    challenge = f'DPoP algs="ES256", resource_metadata="{where}"'
+    assert (bare.status_code, bare.headers["www-authenticate"]) == (401, challenge)
+    told = httpx2.get(where, trust_env=False).json()
+    assert told["resource"] == AUDIENCE and told["authorization_servers"] == [site.plane.issuer]
+    assert told["scopes_supported"] == ["stock.read", "stock.write"] and all(told.values())
+    assert httpx2.post(where, trust_env=False).status_code == 401
     assert bare.headers["content-type"] == "application/problem+json"
     assert forbidden.status_code == 403
     assert 'error="insufficient_scope"' in forbidden.headers["www-authenticate"]

@@ -90,6 +90,9 @@ class Laws:
         touched = {fact.session for step in change.steps for fact in step.facts if fact.session}
         for session_id in sorted(touched):
             self._family_is_whole(session_id)
+        if any(isinstance(step.row, Session) for step in change.steps):
+            for session in self._store.all_sessions():
+                self._within_its_parent(session)
         for step in change.steps:
             for fact in step.facts:
                 self.seen.add(fact.kind)
@@ -146,6 +149,17 @@ class Laws:
                 _law(held, "a lease being destroyed has an errand")
         if session.state in LEAVING:
             self._every_token_is_refused(session)
+
+    def _within_its_parent(self, child: Session) -> None:
+        if not child.ancestors or child.state in LEAVING:
+            return
+        parent = self._store.rows[RowKind.SESSION, child.ancestors[-1]]
+        assert isinstance(parent, Session)
+        _law(parent.state not in LEAVING, "a child does not outlive its parent")
+        _law(child.grants.within(parent.grants), "a child holds no more than its parent")
+        _law(child.window.closes <= parent.window.closes, "a child's window lies within its parent's")
+        if child.state is State.ACTIVE:
+            _law(parent.state is State.ACTIVE, "an active child has an active parent")
 
     def _every_token_is_refused(self, session: Session) -> None:
         entries = self._revoked.get(session.id, [])

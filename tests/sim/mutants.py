@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from sojourn.core.change import Change, Errand
+from sojourn.core.change import Change, Errand, Once, pin
 from sojourn.core.ending import Cause
 from sojourn.core.errors import TargetError
 from sojourn.core.ids import SessionId
 from sojourn.core.lease import Lease, LeaseState, begin_destroy, destroyed
-from sojourn.core.record import Row, Step
+from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.session import LEAVING, Session, begin_end, finish_end
 from sojourn.ports.provider import Intent, Issued, Observation, Ref
 from sojourn.ports.store import Store
@@ -20,6 +20,7 @@ from sojourn.services._ending import Ending
 from sojourn.services._errands import revoke
 from sojourn.services._reaping import Later, Reaping
 from sojourn.services.end_session import EndSession
+from sojourn.services.open_child import OpenChild
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.testing.fakes import FakeTarget
 from tests.sim.world import World
@@ -136,6 +137,19 @@ class CarelessEnd(World):
         return _CarelessEnd(store, self.clock, self.entropy, self.settings)
 
 
+class _StealthyChild(OpenChild):
+    def _gather(self, parent: Session, born: Step[Session], marks: tuple[Once, ...]) -> Change:
+        change = super()._gather(parent, born, marks)
+        return replace(change, steps=change.steps[1:], pins=(pin(RowKind.SESSION, parent),))
+
+
+class StealthyChild(World):
+    """A child joins without a trace in its parent's row: an end that did not see it lands all the same."""
+
+    def make_open_child(self, store: Store) -> OpenChild:
+        return _StealthyChild(store, self.clock, self.entropy, self.settings)
+
+
 MUTANTS: Final = {
     "credulous_reaper": (CredulousReaper, "late_create"),
     "hindsight_reaper": (HindsightReaper, "late_create"),
@@ -143,4 +157,5 @@ MUTANTS: Final = {
     "broken_fence": (BrokenFence, "late_create"),
     "hasty_end": (HastyEnd, "lost_answers"),
     "careless_end": (CarelessEnd, "kill_at_the_last_lease"),
+    "stealthy_child": (StealthyChild, "family_trouble"),
 }

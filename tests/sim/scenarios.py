@@ -284,6 +284,41 @@ async def owned_objects(world: World) -> None:
         assert lease.residual is not None and "owned" in lease.residual.place
 
 
+async def family_trouble(world: World) -> None:
+    """Sessions open children of children while the eldest is narrowed, frozen, thawed and killed."""
+    process, other = world.start(), world.start()
+    eldest = await _try(world.open(process, seconds=60))
+    if eldest is None:
+        return
+    root = eldest.session
+    world.call_fails = world.rng.choice([0.0, 0.0, 0.1])
+
+    async def breed(node: Node) -> None:
+        parent = root
+        for _ in range(4):
+            grants = world.rng.choice([(), ("db",), ("post", "api")])
+            opened = await _try(world.open_child(node, parent, *grants))
+            if opened and world.rng.random() < 0.7:
+                parent = opened.session
+            await _try(node.beat(parent.id, parent.key, renew=True))
+            await world.pause(0.2)
+
+    async def trouble() -> None:
+        await world.pause(0.3)
+        drop = world.rng.choice([("db",), ("post",), ("api",)])
+        await _try(process.narrow(root.id, drop, (), world.clock.now() + timedelta(seconds=30)))
+        await world.pause(0.3)
+        await _try(other.suspend(root.id, Cause(Reason.SUSPENDED, "ops")))
+        await world.pause(0.5)
+        for session in world.store.all_sessions():
+            await _try(process.resume(session.id, EVIDENCE, session.key))
+        await world.pause(0.5)
+        if world.rng.random() < 0.7:
+            await _try(other.end(root.id, KILL))
+
+    await asyncio.gather(breed(process), breed(other), trouble())
+
+
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.__name__: scenario
     for scenario in (
@@ -302,6 +337,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         renew_and_kill,
         restart_storm,
         owned_objects,
+        family_trouble,
     )
 }
 

@@ -16,9 +16,10 @@ from typing import Any, Final, cast
 from sojourn.adapters.waking_store import Wake, waking
 from sojourn.config import Settings
 from sojourn.core.change import Change
-from sojourn.core.charter import Charter, Renewals, apply
+from sojourn.core.charter import Charter, ChildRule, Renewals, apply
 from sojourn.core.client import Client, Role, register
 from sojourn.core.errors import SojournError, Unavailable
+from sojourn.core.family import ChildWish
 from sojourn.core.ids import CharterId, ClientId, OwnerId, TargetId
 from sojourn.core.scope import AudienceGrant, TargetGrant, collect
 from sojourn.core.session import BeatRule, Session, State, Task
@@ -27,6 +28,7 @@ from sojourn.ports.attestor import Attestation, Evidence
 from sojourn.ports.provider import Provider
 from sojourn.ports.store import Head, Store
 from sojourn.services._kept import KeptSecrets
+from sojourn.services._status_places import StatusPlaces
 from sojourn.services.activate_session import ActivateSession, Activation
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.beat_book import BeatBook
@@ -35,6 +37,7 @@ from sojourn.services.complete_session import CompleteSession
 from sojourn.services.end_session import EndSession
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
+from sojourn.services.open_child import ChildRequest, OpenChild
 from sojourn.services.open_session import OpenRequest, OpenSession
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.services.reattest_session import ReattestSession
@@ -158,6 +161,7 @@ class Node:
         self.end = world.make_end(store)
         kept = KeptSecrets(store, OpenSealer())
         self.open = OpenSession(store, clock, entropy, attestors, settings=settings)
+        self.open_child = world.make_open_child(store)
         self.activate = ActivateSession(
             store,
             clock,
@@ -167,6 +171,7 @@ class Node:
             end=self.end,
             settings=settings,
             kept=kept,
+            places=StatusPlaces(store, clock, entropy),
         )
         self.narrow = NarrowSession(store, clock, entropy, settings)
         self.suspend = SuspendSession(store, clock, entropy, settings)
@@ -279,6 +284,10 @@ class World:
         """The one door out."""
         return EndSession(store, self.clock, self.entropy, self.settings)
 
+    def make_open_child(self, store: Store) -> OpenChild:
+        """The door into a family."""
+        return OpenChild(store, self.clock, self.entropy, self.settings)
+
     def break_reaper(self, reap: ReapLeases) -> None:
         """Nothing is broken, unless a mutant says so."""
 
@@ -309,6 +318,7 @@ class World:
             renewals=Renewals(renewals, timedelta(seconds=10)),
             applied_at=now,
             applied_by="ops",
+            children=ChildRule(depth=3, fan_out=2),
         )
         await self.store.commit(Change(steps=(register(self.client), apply(charter))))
         for name in self.targets:
@@ -335,6 +345,14 @@ class World:
     async def open(self, process: Node, *grants: str, seconds: float | None = None) -> Activation:
         """Open and activate, and connect with what was given."""
         opening = await process.open(self.ask(*grants, seconds=seconds))
+        activation = await process.activate(opening.session)
+        self.use(activation)
+        return activation
+
+    async def open_child(self, process: Node, parent: Session, *grants: str) -> Activation:
+        """Open and activate a child of `parent`, and connect with what was given."""
+        asked = ChildRequest(f"{KEY}-{self.rng.getrandbits(40):x}", wish=ChildWish(grants))
+        opening = await process.open_child(parent.id, parent.key, asked)
         activation = await process.activate(opening.session)
         self.use(activation)
         return activation

@@ -38,6 +38,7 @@ def differences(connection: Connection) -> list[str]:
     for kind in RowKind:
         found.extend(_compared(kind, _expected(kind, rows, counts), _stored(connection, kind)))
     found.extend(_elders(connection, rows))
+    found.extend(_places(connection, rows))
     found.extend(_head(connection, len(facts)))
     return found
 
@@ -90,6 +91,16 @@ def _elders(connection: Connection, rows: Rows) -> Iterator[str]:
     }
     stored = {(row.descendant, row.ancestor) for row in connection.execute(select(schema.ancestor))}
     yield from (f"ancestor {pair}: not the same in the journal" for pair in sorted(expected ^ stored))
+
+
+def _places(connection: Connection, rows: Rows) -> Iterator[str]:
+    expected = {
+        (row.status_list, row.status_index, row.id)
+        for row in rows.values()
+        if isinstance(row, Session) and row.status_list is not None
+    }
+    stored = {tuple(row) for row in connection.execute(select(schema.status_place))}
+    yield from (f"status place {place}: not the same in the journal" for place in sorted(expected ^ stored))
 
 
 def _head(connection: Connection, size: int) -> Iterator[str]:

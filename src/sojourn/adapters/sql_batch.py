@@ -30,6 +30,7 @@ class Batch:
     between: dict[RowKind, list[Columns]] = field(default_factory=lambda: {kind: [] for kind in RowKind})
     counted: dict[str, int] = field(default_factory=dict)  # facts of each session, after the batch
     ancestors: list[Columns] = field(default_factory=list)
+    places: list[Columns] = field(default_factory=list)
     ended: list[Columns] = field(default_factory=list)
     once: list[Columns] = field(default_factory=list)
     spend: list[Columns] = field(default_factory=list)
@@ -99,6 +100,7 @@ def _row(batch: Batch, kind: RowKind, step: Step[Row], bodies: Bodies) -> None:
         batch.between[kind].extend(_between(kind, step, columns))
     if kind is RowKind.SESSION:
         _session(batch, cast("Session", step.row), born=step.read_version == 0)
+        _place(batch, cast("Session", step.row), step)
 
 
 def _born_whole(bodies: Bodies) -> Columns:
@@ -121,6 +123,12 @@ def _session(batch: Batch, session: Session, *, born: bool) -> None:
         batch.ancestors.extend({"descendant": session.id, "ancestor": elder} for elder in session.ancestors)
     if session.state is State.ENDED:
         batch.ended.append({"key": session.id})
+
+
+def _place(batch: Batch, session: Session, step: Step[Row]) -> None:
+    if any(fact.changes.get("status_list") is not None for fact in step.facts):
+        place = {"list": session.status_list, "index": session.status_index, "session": session.id}
+        batch.places.append(place)
 
 
 def _marks(batch: Batch, change: Change) -> None:

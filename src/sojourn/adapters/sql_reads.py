@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from functools import lru_cache
+from typing import Any, Final, TypeVar, cast
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, Table, and_, bindparam, func, or_, select
 
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters.sql_judge import key_hash
 from sojourn.adapters.sql_rows import row_of
 from sojourn.core.approval import ApprovalState
 from sojourn.core.change import RevocationKind
+from sojourn.core.client import Client
 from sojourn.core.ids import SessionId, TargetId
 from sojourn.core.kill import KillState
 from sojourn.core.lease import Lease
 from sojourn.core.session import Session, State
-from sojourn.core.target import TargetState
+from sojourn.core.target import Target, TargetState
 from sojourn.ports.store import (
     FeedEntry,
     FeedPage,
@@ -42,6 +44,24 @@ def docs(connection: Connection, kind: type[R], chosen: Select[Any]) -> list[R]:
     return [row_of(kind, doc) for doc in connection.execute(chosen).scalars()]
 
 
+# Built once: building a statement costs as much as running it.
+_BY_ID: Final = {
+    table: select(table.c.doc).where(table.c.id == bindparam("wanted", type_=table.c.id.type))
+    for table in (schema.session, schema.lease, schema.client, schema.target)
+}
+# What seldom changes is read out of its text once: the text is the key, so a change is another row.
+_kept: Final = lru_cache(maxsize=1024)(row_of)
+_KEPT: Final = frozenset({Client, Target})
+
+
+def by_id(connection: Connection, kind: type[R], table: Table, wanted: str) -> R | None:
+    """The row of that id."""
+    doc = connection.execute(_BY_ID[table], {"wanted": wanted}).scalar_one_or_none()
+    if doc is None:
+        return None
+    return cast("R", _kept(cast("Hashable", kind), doc)) if kind in _KEPT else row_of(kind, doc)
+
+
 def head(connection: Connection) -> Head:
     """The one row that orders everything."""
     row = connection.execute(select(schema.head)).one()
@@ -53,6 +73,25 @@ def family(connection: Connection, root: SessionId) -> list[Session]:
     below = select(schema.ancestor.c.descendant).where(schema.ancestor.c.ancestor == root)
     chosen = select(_SESSION.c.doc).where(or_(_SESSION.c.id == root, _SESSION.c.id.in_(below)))
     return docs(connection, Session, chosen.order_by(_SESSION.c.depth, _SESSION.c.id))
+
+
+def statuses(connection: Connection, name: str) -> dict[int, State] | None:
+    """The states of the sessions in a status list that are not active; None if nobody is in it."""
+    place = schema.status_place
+    here = select(place.c.index, _SESSION.c.state).join(_SESSION, _SESSION.c.id == place.c.session)
+    here = here.where(place.c.list == name)
+    found = connection.execute(here.where(_SESSION.c.state != State.ACTIVE.value)).all()
+    if not found and connection.execute(here.limit(1)).first() is None:
+        return None
+    return {index: State(state) for index, state in found}
+
+
+def status_lists(connection: Connection) -> list[str]:
+    """The status lists in which a session has not ended."""
+    place = schema.status_place
+    chosen = select(place.c.list).join(_SESSION, _SESSION.c.id == place.c.session)
+    chosen = chosen.where(_SESSION.c.state != State.ENDED.value).distinct().order_by(place.c.list)
+    return list(connection.execute(chosen).scalars())
 
 
 def descendants(connection: Connection, roots: Collection[SessionId]) -> list[Session]:

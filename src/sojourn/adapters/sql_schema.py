@@ -121,6 +121,16 @@ ancestor: Final = Table(
     ForeignKeyConstraint(["ancestor"], ["session.id"]),
 )
 
+status_place: Final = Table(
+    "status_place",
+    metadata,
+    Column("list", String(64), nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("session", Identifier(ids.SESSION), nullable=False, index=True),
+    PrimaryKeyConstraint("list", "index"),  # no place is given twice
+    ForeignKeyConstraint(["session"], ["session.id"]),
+)
+
 lease: Final = Table(
     "lease",
     metadata,

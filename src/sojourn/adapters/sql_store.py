@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, Table, select
 
 from sojourn.adapters import sql_epoch, sql_usage
 from sojourn.adapters import sql_reads as reads
@@ -28,7 +28,7 @@ from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
 from sojourn.core.review import Review
-from sojourn.core.session import Session
+from sojourn.core.session import Session, State
 from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target
 from sojourn.core.trigger import Trigger
@@ -90,6 +90,9 @@ class SqlStore:
         found = await self._rows(kind, chosen)
         return found[0] if found else None
 
+    async def _by_id(self, kind: type[R], table: Table, wanted: str) -> R | None:
+        return await self._read(lambda connection: reads.by_id(connection, kind, table, wanted))
+
     async def head(self) -> Head:
         """The row that orders everything.
 
@@ -106,7 +109,13 @@ class SqlStore:
     # -- state -------------------------------------------------------------------------
     async def session(self, session: SessionId) -> Session | None:
         """The session of that id."""
-        return await self._row(Session, select(schema.session.c.doc).where(schema.session.c.id == session))
+        return await self._by_id(Session, schema.session, session)
+
+    async def statuses(self, name: str) -> Mapping[int, State] | None:
+        return await self._read(lambda connection: reads.statuses(connection, name))
+
+    async def status_lists(self) -> Sequence[str]:
+        return await self._read(reads.status_lists)
 
     async def family(self, root: SessionId) -> Sequence[Session]:
         """The session and its descendants, root first, parents before children."""
@@ -124,7 +133,7 @@ class SqlStore:
 
     async def lease(self, lease: LeaseId) -> Lease | None:
         """The lease of that id."""
-        return await self._row(Lease, select(schema.lease.c.doc).where(schema.lease.c.id == lease))
+        return await self._by_id(Lease, schema.lease, lease)
 
     async def leases(self, session: SessionId) -> Sequence[Lease]:
         """The leases of a session, in the order of their ids."""
@@ -140,7 +149,7 @@ class SqlStore:
 
     async def client(self, client: ClientId) -> Client | None:
         """The client of that id, removed or not."""
-        return await self._row(Client, select(schema.client.c.doc).where(schema.client.c.id == client))
+        return await self._by_id(Client, schema.client, client)
 
     async def client_named(self, name: str) -> Client | None:
         """The client of that name that is not removed."""
@@ -181,7 +190,7 @@ class SqlStore:
 
     async def target(self, target: TargetId) -> Target | None:
         """The target of that id, removed or not."""
-        return await self._row(Target, select(schema.target.c.doc).where(schema.target.c.id == target))
+        return await self._by_id(Target, schema.target, target)
 
     async def targets(self) -> Sequence[Target]:
         """Every target, removed or not, in the order of their ids."""

@@ -86,6 +86,7 @@ def _write(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
         _run(connection, _UPDATES[kind], [_keyed(columns) for columns in batch.updates[kind]])
     _run(connection, _RECOUNT, recounted)
     _run(connection, _ANCESTOR, batch.ancestors)
+    _run(connection, _PLACE, batch.places)
     _run(connection, _FORGET_BEAT, batch.ended)
     _run(connection, _SPEND, batch.spend)
     _run(connection, _MARK, batch.once)
@@ -185,6 +186,7 @@ def _between_of(*names: str, kind: RowKind) -> Executable:
 # Built once: SQLAlchemy finds a statement's compiled form quickest on the same object.
 _INSERTS: Final = {kind: insert(schema.STATE_TABLES[kind]) for kind in RowKind}
 _ANCESTOR: Final = insert(schema.ancestor)
+_PLACE: Final = insert(schema.status_place)
 _MARK: Final = insert(schema.mark)
 _ERRAND: Final = insert(schema.errand)
 _FACT: Final = insert(schema.fact)

@@ -19,6 +19,7 @@ from sojourn.core.errors import Invalid, SojournError
 
 if TYPE_CHECKING:
     from sojourn.cli.tether import Tether
+    from sojourn.client.session import LiveSession
 
 
 def run(argv: Sequence[str]) -> int:
@@ -60,8 +61,26 @@ def _run(options: RunOptions) -> int:
 
 
 def _open_and_run(options: RunOptions, tether: Tether) -> int:
+    from sojourn.client.session import end_quietly
+
+    live = _open(options)
+    from sojourn.cli.supervision import Supervision  # not before the first request has left
+
+    try:
+        return Supervision(live, tether, options).run()
+    except BaseException:
+        end_quietly(live)
+        raise
+
+
+def _open(options: RunOptions) -> LiveSession:
+    if options.parent:
+        from sojourn.client.below import open_below
+        from sojourn.client.session import ChildWish
+
+        return open_below(os.environ, ChildWish(grants=options.grants, duration=options.duration))
     from sojourn.client.evidence import workload_here
-    from sojourn.client.session import Wish, end_quietly, open_session
+    from sojourn.client.session import Wish, open_session
 
     who = workload_here(
         os.environ,
@@ -70,15 +89,7 @@ def _open_and_run(options: RunOptions, tether: Tether) -> int:
         evidence=options.evidence,
         profile=options.profile,
     )
-    wish = Wish(options.kind, options.ref, options.grants, options.duration)
-    live = open_session(who, wish)
-    from sojourn.cli.supervision import Supervision  # not before the first request has left
-
-    try:
-        return Supervision(live, tether, options).run()
-    except BaseException:
-        end_quietly(live)
-        raise
+    return open_session(who, Wish(options.kind, options.ref, options.grants, options.duration))
 
 
 def _core_limit() -> int:

@@ -25,6 +25,7 @@ class RunOptions:
     server: str | None
     client: str | None
     evidence: str | None
+    parent: bool
     secrets_in_env: bool
     as_json: bool
     quiet: bool
@@ -41,7 +42,6 @@ def run_parser() -> argparse.ArgumentParser:
     add(
         "--task",
         metavar="KIND[:REF]",
-        default="default",
         help="what the session is for; KIND picks the charter",
     )
     add(
@@ -57,6 +57,7 @@ def run_parser() -> argparse.ArgumentParser:
     add("--server", metavar="URL", help="the control plane, where the platform vouches for the workload")
     add("--client", metavar="NAME", help="the client whose rule fits this workload; goes with --server")
     add("--evidence", metavar="TYPE:FILE", help="a file with the workload's token, kept fresh by others")
+    add("--parent", action="store_true", help="open a child of the session this command runs in")
     add("--json", action="store_true", help="write the receipt as one JSON line to standard error")
     add("--quiet", action="store_true", help="write no receipt")
     add("command", nargs="*", metavar="-- CMD", help="the command and its arguments")
@@ -75,7 +76,11 @@ def read_options(argv: Sequence[str]) -> RunOptions:
     command = command or found.command
     if not command:
         raise Invalid("usage_command", "expected a command: `sojourn run --task KIND:REF -- CMD …`")
-    kind, _, ref = found.task.partition(":")
+    if found.parent and (found.task or found.profile):
+        raise Invalid(
+            "usage_parent", "a child has its parent's task and profile: leave `--task` and `--profile` out"
+        )
+    kind, _, ref = (found.task or "default").partition(":")
     return RunOptions(
         kind=kind,
         ref=ref or "-",
@@ -87,6 +92,7 @@ def read_options(argv: Sequence[str]) -> RunOptions:
         server=found.server,
         client=found.client,
         evidence=found.evidence,
+        parent=found.parent,
         secrets_in_env=found.env,
         as_json=found.json,
         quiet=found.quiet,

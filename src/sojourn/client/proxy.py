@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from sojourn.client.caller import prove
 from sojourn.client.clock import EdgeClock
-from sojourn.client.local_api import LOCAL, answer_local
+from sojourn.client.local_api import LARGEST, LOCAL, answer_local
 from sojourn.client.routes import Route, egress_for, route_for
 from sojourn.client.session import LiveSession
 from sojourn.client.transport import connect
@@ -199,7 +199,9 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         host = parts.netloc if parts.scheme else self.headers.get("Host", "")
         if host == LOCAL:
-            answered = answer_local(self.command, parts.path, proxy.live, proxy.on_resumed)
+            body = self.rfile.read(min(length, LARGEST)) if length else b""
+            self.close_connection = self.close_connection or length > LARGEST
+            answered = answer_local(self.command, parts.path, proxy.live, proxy.on_resumed, body=body)
             self._send_whole(200, dict(answered), "application/json")
             return
         route = proxy.route(host)

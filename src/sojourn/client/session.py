@@ -60,10 +60,32 @@ class Wish:
         return body
 
 
+@dataclass(frozen=True, slots=True)
+class ChildWish:
+    """What a child is asked for; None means what the parent has."""
+
+    ref: str | None = None
+    grants: Sequence[str] | None = None
+    drop_actions: Sequence[str] = ()
+    duration: timedelta | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """As the API wants it."""
+        body: dict[str, object] = {"drop_actions": list(self.drop_actions), "context": dict(self.context)}
+        if self.ref is not None:
+            body["ref"] = self.ref
+        if self.grants is not None:
+            body["grants"] = list(self.grants)
+        if self.duration is not None:
+            body["duration_s"] = int(self.duration.total_seconds())
+        return body
+
+
 class LiveSession:
     """A session whose key this program holds."""
 
-    def __init__(self, source: Source, caller: SessionCaller, opened: Opened) -> None:
+    def __init__(self, source: Source | None, caller: SessionCaller, opened: Opened) -> None:
         self._source, self._caller, self._lock = source, caller, Lock()
         self.id = opened.session.id
         self.key = caller.key
@@ -105,8 +127,8 @@ class LiveSession:
             Unavailable: the server, or the platform, could not be heard.
         """
         body: dict[str, object] = {"renew": True} if renew else {}
-        if self._owes_evidence():
-            body["evidence"] = dict(self._gather())
+        if self._source is not None and self._owes_evidence():
+            body["evidence"] = dict(self._gather(self._source))
         opened = read_opened(self._ask("POST", "/beat", body))
         self._heard(opened)
         return opened.session
@@ -139,11 +161,44 @@ class LiveSession:
         return self._seen(read_session(self._ask("POST", "/complete", {})))
 
     def resume(self) -> Opened:
-        """Prove again who this is, after a suspension; brings new secrets and tokens."""
-        opened = read_opened(self._ask("POST", "/resume", {"evidence": dict(self._gather())}))
+        """Prove again who this is, after a suspension; brings new secrets and tokens.
+
+        Raises:
+            Refused: code `no_evidence`; a child that was opened through its parent has none of its own.
+        """
+        if self._source is None:
+            raise Refused("no_evidence", "this session has no evidence of its own to resume with")
+        opened = read_opened(self._ask("POST", "/resume", {"evidence": dict(self._gather(self._source))}))
         self.credentials = opened.credentials
         self._heard(opened)
         return opened
+
+    def child(self, wish: ChildWish | None = None, *, key: Es256Key | None = None) -> LiveSession:
+        """Open a child of this session, bound to a key made here unless one is given.
+
+        Raises:
+            Refused: codes `session_ended`, `too_deep`, `too_many_children`.
+            Invalid: code `unknown_grant`, `unknown_action` or `too_long`.
+        """
+        held, clock, wire = key or Es256Key.generate(), EdgeClock(), self._caller.transport
+        url = wire.url(f"/v1/sessions/{self.id}/children")
+
+        def introduce(body: Json, name: str) -> Json:
+            return self.open_below(body, prove(held, clock, "POST", url), name)
+
+        caller = SessionCaller(wire, held, clock)
+        return open_child(introduce, wish or ChildWish(), caller, source=self._source)
+
+    def open_below(self, body: Json, key_proof: str, idempotency: str) -> Json:
+        """Ask for a child whose key signed `key_proof`; the answer as sent."""
+        path, wire, clock = f"/v1/sessions/{self.id}/children", self._caller.transport, EdgeClock()
+
+        def send() -> Answer:
+            proof = prove(self.key, clock, "POST", wire.url(path), nonce=wire.nonce)
+            headers = {"DPoP": proof, "Idempotency-Key": idempotency}
+            return send_json(wire, "POST", path, {**body, "key_proof": key_proof}, headers=headers)
+
+        return with_nonce(send).json()
 
     def look(self, *, until_ended_s: int = 0) -> SessionView:
         """Read it again; wait up to `until_ended_s` for it to be ended."""
@@ -158,9 +213,9 @@ class LiveSession:
         beat = self.view.raw.get("beat")
         return isinstance(beat, dict) and beat.get("evidence") == "fresh" and self.view.state == "active"
 
-    def _gather(self) -> Json:
+    def _gather(self, source: Source) -> Json:
         try:
-            return self._source.gather()
+            return source.gather()
         except Refused as error:
             self.mark_over()
             # Lost, it is not repeated: the beat that fails to come says the same a little later.
@@ -208,6 +263,24 @@ def open_session(
     raise Unavailable(
         "secret_lost", f"{_OPEN_TRIES} answers were lost on the way; the sessions they opened were ended"
     )
+
+
+Introduce = Callable[[Json, str], Json]
+"""Sends a child's request, under an idempotency key, with the parent's proof and the child's."""
+
+
+def open_child(
+    introduce: Introduce, wish: ChildWish, caller: SessionCaller, *, source: Source | None
+) -> LiveSession:
+    """Open a child through whoever holds the parent's key; a lost answer is dealt with as at an open."""
+    for _ in range(_OPEN_TRIES):
+        name = secrets.token_urlsafe(16)
+        opened = _until_answered(lambda name=name: read_opened(introduce(wish.to_json(), name)))  # type: ignore[misc]
+        live = LiveSession(source, caller, opened)
+        if not opened.secret_spent:
+            return live
+        _until_answered(live.complete)
+    raise Unavailable("secret_lost", f"{_OPEN_TRIES} answers were lost on the way")
 
 
 def _open_once(source: Source, wish: Wish, caller: SessionCaller, *, clock: EdgeClock) -> Opened:

@@ -118,6 +118,13 @@ def sign_client_assertion(key: Es256Key, client_id: str, issuer: str, now: datet
     return key.sign({"typ": "client-authentication+jwt"}, claims)
 
 
+def sign_introduction(parent: Es256Key, child_key: str, issuer: str, now: datetime, *, jti: str) -> str:
+    """The actor token by which the parent presents the child with thumbprint `child_key` (RFC 8693)."""
+    at = int(now.timestamp())
+    claims = {"sub": child_key, "aud": issuer, "iat": at, "exp": at + ASSERTION_LIFE_S, "jti": jti}
+    return parent.sign({"typ": "sojourn-introduction+jwt", "jwk": dict(parent.public_jwk)}, claims)
+
+
 def encode(raw: bytes) -> str:
     """base64url without padding."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -46,6 +46,7 @@ class RevocationKind(StrEnum):
     KEY = "key"  # the one a session is bound to
     EVERYTHING = "everything"
     SIGNER = "signer"  # one of ours, by its `kid`
+    FAMILY = "family"  # a session with all its descendants, by the root
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class FactKind(StrEnum):
     SESSION_PREPARED = "session.prepared"
     SESSION_ACTIVATED = "session.activated"
     SESSION_RENEWED = "session.renewed"
+    SESSION_CHILD_OPENED = "session.child_opened"
     SESSION_NARROWED = "session.narrowed"
     SESSION_PHASE_ENTERED = "session.phase_entered"
     SESSION_SUSPENDED = "session.suspended"

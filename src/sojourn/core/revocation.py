@@ -31,6 +31,7 @@ class Kind(StrEnum):
     KEY = "key"  # the one a session is bound to
     EVERYTHING = "everything"  # its id is `*`
     SIGNER = "signer"  # one that signs tokens, by its `kid`
+    FAMILY = "family"  # a session with all its descendants, by the root
 
 
 class Standing(StrEnum):
@@ -230,5 +231,6 @@ def _selectors_of(claims: AccessClaims) -> Mapping[Kind, str]:
         Kind.OWNER: claims.owner,
         Kind.CHARTER: claims.charter,
         Kind.KEY: claims.key,
+        Kind.FAMILY: claims.family,
         Kind.EVERYTHING: "*",
     }

@@ -90,6 +90,16 @@ def choose(offered: Mapping[str, Grant], wanted: Iterable[str]) -> Grants:
     return collect(offered[name] for name in names)
 
 
+def meet(inner: Grants, outer: Grants) -> Grants:
+    """What of `inner` lies within `outer`: each grant of both, each action of both."""
+    held = frozenset(outer.targets)
+    permitted = {grant.audience: frozenset(outer.actions_at(grant.audience)) for grant in inner.audiences}
+    left = (
+        replace(g, actions=tuple(a for a in g.actions if a in permitted[g.audience])) for g in inner.audiences
+    )
+    return Grants(tuple(g for g in inner.targets if g in held), tuple(g for g in left if g.actions))
+
+
 def retemplate(grants: Grants, templates: Mapping[str, str]) -> Grants:
     """`grants` whose downstream ones named in `templates` are made from that template instead.
 

@@ -99,6 +99,8 @@ class Session:
     ended_at: datetime | None = None  # when its last credential was proven gone
     phase: str | None = None  # of the charter's phases; None where it has none
     attestor: str = "private_key_jwt"  # the kind of evidence it was opened with
+    status_list: str | None = None  # where checkers without a feed find its status
+    status_index: int | None = None
     mark_n: int = 0  # the feed number read before it was asked for: later selector kills concern it
     client_name: str = ""  # what policies call the client; it keeps its name for life
     pauses_at: datetime | None = None  # when its change window closes and it is to be suspended
@@ -158,10 +160,11 @@ def prepare(session: Session, now: datetime) -> Step[Session]:
     return moved(FactKind.SESSION_PREPARED, RowKind.SESSION, session, now)
 
 
-def activate(session: Session, now: datetime) -> Step[Session]:
-    """Every credential exists: the workload may act."""
+def activate(session: Session, now: datetime, *, status: tuple[str, int] | None = None) -> Step[Session]:
+    """Every credential exists: the workload may act; `status` is its place in a status list."""
     _require_open(session, now)
-    return _move(session, State.ACTIVE, FactKind.SESSION_ACTIVATED, now)
+    place = {} if status is None else {"status_list": status[0], "status_index": status[1]}
+    return _move(session, State.ACTIVE, FactKind.SESSION_ACTIVATED, now, place)
 
 
 def suspend(session: Session, cause: Cause, now: datetime) -> Step[Session]:
@@ -234,14 +237,16 @@ def enter_phase(session: Session, phase: str, now: datetime) -> Step[Session]:
     return moved(FactKind.SESSION_PHASE_ENTERED, RowKind.SESSION, session, now, phase=phase)
 
 
-def renew(session: Session, now: datetime) -> Step[Session]:
-    """Move the end later by one renewal, never beyond `last_end`.
+def renew(session: Session, now: datetime, *, within: Window | None = None) -> Step[Session]:
+    """Move the end later by one renewal, never beyond `last_end` nor, for a child, its parent's window.
 
     Raises:
         Refused: code `no_renewal_left`.
     """
     _require_live(session, now)
     closes = min(session.window.closes + session.renew_by, session.last_end)
+    if within is not None:
+        closes = min(closes, within.closes)
     if session.renewals_left < 1 or closes <= session.window.closes:
         raise Refused(
             "no_renewal_left",

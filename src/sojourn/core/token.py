@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sojourn.core.binding import from_cnf, to_cnf
-from sojourn.core.errors import Refused
+from sojourn.core.errors import Invalid, Refused
 from sojourn.core.session import Session, acts_until
 from sojourn.core.window import from_micros, to_micros
 
 TYPE: Final = "at+jwt"
 MOST_ANCESTORS: Final = 8
+MOST_ACTORS: Final = 5  # ancestors told in `act`: JSON nested deeper is refused as hostile; `anc` has all
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,13 @@ class AccessClaims:
     charter: str
     signer: str = ""  # the `kid` of the key that signed it, once verified; no claim
 
+    status: tuple[str, int] | None = None  # address of the status list, and the entry in it
+
+    @property
+    def family(self) -> str:
+        """The session that the whole family descends from."""
+        return self.ancestors[0] if self.ancestors else self.sid
+
 
 def describe(
     session: Session,
@@ -53,8 +61,13 @@ def describe(
     epoch: int,
     mark: int,
     now: datetime,
+    only: frozenset[str] | None = None,
 ) -> AccessClaims:
-    """The claims of a token for `session` at `audience`; its life ends within the window."""
+    """The claims of a token for `session` at `audience`; its life ends within the window.
+
+    `only` leaves out every other action; nothing is added by it.
+    """
+    held = frozenset(session.grants.actions_at(audience))
     return AccessClaims(
         issuer=issuer,
         subject=session.client,
@@ -63,7 +76,7 @@ def describe(
         issued_at=now,
         expires_at=min(now + life, acts_until(session)),
         key=session.key,
-        scope=frozenset(session.grants.actions_at(audience)),
+        scope=held if only is None else held & only,
         sid=session.id,
         generation=session.generation,
         ancestors=tuple(session.ancestors),
@@ -72,7 +85,36 @@ def describe(
         task=f"{session.task.kind}:{session.task.ref}",
         owner=session.owner,
         charter=session.charter,
+        status=_status(session, issuer),
     )
+
+
+def _status(session: Session, issuer: str) -> tuple[str, int] | None:
+    if session.status_list is None or session.status_index is None:
+        return None
+    return status_address(issuer, session.status_list), session.status_index
+
+
+def status_address(issuer: str, name: str) -> str:
+    """Where the status list of that name is served."""
+    return f"{issuer.rstrip('/')}/oauth2/status/{name}"
+
+
+def choose_audience(session: Session, wanted: str | None) -> str:
+    """The audience `wanted`, or the only one that the session reaches.
+
+    Raises:
+        Invalid: code `invalid_target`.
+    """
+    reached = sorted({grant.audience for grant in session.grants.audiences})
+    if wanted is None and len(reached) == 1:
+        return reached[0]
+    if wanted is None or wanted not in reached:
+        listed = ", ".join(f"`{one}`" for one in reached) or "none"
+        raise Invalid(
+            "invalid_target", f"name one audience of the session as `resource`; it reaches {listed}"
+        )
+    return wanted
 
 
 def to_json(claims: AccessClaims) -> dict[str, object]:
@@ -90,11 +132,27 @@ def to_json(claims: AccessClaims) -> dict[str, object]:
         "sid": claims.sid,
         "gen": claims.generation,
         "anc": list(claims.ancestors),
+        "fam": claims.family,
         "mark": {"epoch": claims.epoch, "n": claims.mark},
         "task": claims.task,
         "owner": claims.owner,
         "charter": claims.charter,
+        **({"act": _actors(claims)} if claims.ancestors else {}),
+        **({"status": _pointer(*claims.status)} if claims.status else {}),
     }
+
+
+def _actors(claims: AccessClaims) -> Mapping[str, object]:
+    """Who acts: the child itself and, inside it as history, its nearest ancestors (RFC 8693, 4.1)."""
+    eldest, *younger = (*claims.ancestors[-MOST_ACTORS:], claims.sid)
+    actor: Mapping[str, object] = {"sub": eldest}
+    for session in younger:
+        actor = {"sub": session, "act": actor}
+    return actor
+
+
+def _pointer(address: str, index: int) -> Mapping[str, object]:
+    return {"status_list": {"idx": index, "uri": address}}
 
 
 def from_json(payload: Mapping[str, object]) -> AccessClaims:
@@ -109,7 +167,7 @@ def from_json(payload: Mapping[str, object]) -> AccessClaims:
     ancestors = payload.get("anc")
     if not isinstance(ancestors, list) or len(ancestors) > MOST_ANCESTORS:
         raise Refused("bad_token", "claim `anc` is missing or too long")
-    return AccessClaims(
+    claims = AccessClaims(
         issuer=_text(payload, "iss"),
         subject=_text(payload, "sub"),
         audience=_text(payload, "aud"),
@@ -126,7 +184,18 @@ def from_json(payload: Mapping[str, object]) -> AccessClaims:
         task=_text(payload, "task"),
         owner=_text(payload, "owner"),
         charter=_text(payload, "charter"),
+        status=_read_status(payload),
     )
+    if payload.get("fam", claims.family) != claims.family:
+        raise Refused("bad_token", "claim `fam` is not the first ancestor")
+    return claims
+
+
+def _read_status(payload: Mapping[str, object]) -> tuple[str, int] | None:
+    if "status" not in payload:
+        return None
+    pointer = _object(_object(payload, "status"), "status_list")
+    return _text(pointer, "uri"), _whole(pointer, "idx")
 
 
 def _seconds(instant: datetime) -> int:

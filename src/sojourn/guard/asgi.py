@@ -17,6 +17,7 @@ from sojourn.core.revocation import RevocationView
 from sojourn.guard.budget import BudgetBook
 from sojourn.guard.clock import BootClock, GuardClock
 from sojourn.guard.control_plane import ControlPlane
+from sojourn.guard.metadata import ResourceMetadata
 from sojourn.guard.problems import record, show
 from sojourn.guard.profile import GuardProfile
 from sojourn.guard.revocation_feed import RevocationFeed
@@ -53,6 +54,9 @@ class Guard:
         self._app = app
         self._base = base.rstrip("/")
         self._require = require
+        self._metadata = ResourceMetadata(
+            self._base, issuer=profile.issuer, audience=profile.audience, require=require
+        )
         self.verifier = Verifier(rules or Rules(profile.issuer, profile.audience), RevocationView(), ticking)
         plane = ControlPlane(profile, ticking)
         self.feed = RevocationFeed(plane, self.verifier, ticking)
@@ -96,6 +100,9 @@ class Guard:
             await self.stop()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._metadata.answers(scope["method"], scope["path"]):
+            await _describe(send, self._metadata)
+            return
         if self._hearing is None or self._hearing.done():
             await self.start()  # a server without lifespan
         try:
@@ -104,7 +111,7 @@ class Guard:
                 await self.budget.take(access, self._call(scope).required)
         except SojournError as error:
             record(_all(scope["headers"], b"authorization"), _all(scope["headers"], b"dpop"), error)
-            await _refuse(scope, receive, send, error)
+            await _refuse(scope, receive, send, error=error, metadata=self._metadata.address)
             return
         inner = {**scope, "sojourn": access}
         await GuardedCall(access, self.verifier, receive, send).run(self._app, inner, self.feed)
@@ -156,15 +163,21 @@ def _all(headers: list[tuple[bytes, bytes]], name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in headers if key.lower() == name]
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, error: SojournError) -> None:
+async def _describe(send: Send, metadata: ResourceMetadata) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in metadata.headers]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": metadata.body})
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, *, error: SojournError, metadata: str) -> None:
     if scope["type"] == "http":
-        await answer(send, error)
+        await answer(send, error, metadata=metadata)
         return
     await receive()  # websocket.connect
     if _DENIAL not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": CLOSE_CODE, "reason": error.code})
         return
-    problem = show(error)
+    problem = show(error, metadata=metadata)
     headers = [(name.encode(), value.encode()) for name, value in problem.headers]
     await send({"type": f"{_DENIAL}.start", "status": problem.status, "headers": headers})
     await send({"type": f"{_DENIAL}.body", "body": problem.body})

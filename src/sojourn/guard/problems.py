@@ -27,8 +27,8 @@ class Problem:
     body: bytes
 
 
-def show(error: SojournError) -> Problem:
-    """The answer to a request that `error` refused."""
+def show(error: SojournError, *, metadata: str = "") -> Problem:
+    """The answer to a request that `error` refused; `metadata` is where the API describes itself."""
     status = _status(error)
     code = "bad_token" if error.code == "unknown_kid" else error.code
     body = {
@@ -47,7 +47,8 @@ def show(error: SojournError) -> Problem:
     if status == 503:
         headers.append(("retry-after", RETRY_AFTER_S))
     if status in (401, 403):
-        headers.append(("www-authenticate", _challenge(code)))
+        where = f', resource_metadata="{metadata}"' if metadata else ""
+        headers.append(("www-authenticate", _challenge(code) + where))
     return Problem(status, tuple(headers), octets)
 
 

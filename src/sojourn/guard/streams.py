@@ -95,9 +95,9 @@ class GuardedCall:
             return  # the peer was gone, or had closed first
 
 
-async def answer(send: Send, error: SojournError) -> None:
+async def answer(send: Send, error: SojournError, *, metadata: str = "") -> None:
     """Refuse an HTTP request."""
-    problem = show(error)
+    problem = show(error, metadata=metadata)
     headers = [(name.encode(), value.encode()) for name, value in problem.headers]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": problem.body})

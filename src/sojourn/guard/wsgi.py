@@ -18,6 +18,7 @@ from sojourn.core.revocation import RevocationView
 from sojourn.guard.asgi import FIRST_HEARING_WITHIN_S, ScopeRule, required_scope
 from sojourn.guard.clock import BootClock
 from sojourn.guard.control_plane import CALL_WITHIN_S, ControlPlane
+from sojourn.guard.metadata import ResourceMetadata
 from sojourn.guard.problems import Problem, record, show
 from sojourn.guard.profile import GuardProfile
 from sojourn.guard.revocation_feed import RevocationFeed
@@ -89,16 +90,23 @@ class WsgiGuard:
         self._app = app
         self._base = base.rstrip("/")
         self._require = require
+        self._metadata = ResourceMetadata(
+            self._base, issuer=profile.issuer, audience=profile.audience, require=require
+        )
         self.verifier = Verifier(rules or Rules(profile.issuer, profile.audience), RevocationView(), clock)
         self.thread = FeedThread(RevocationFeed(ControlPlane(profile, clock), self.verifier, clock))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
+        path = str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", ""))
+        if self._metadata.answers(str(environ["REQUEST_METHOD"]), path):
+            start_response("200 OK", list(self._metadata.headers))
+            return [self._metadata.body]
         try:
             access = self._judge(self._call(environ))
         except SojournError as error:
             record(_split(environ.get("HTTP_AUTHORIZATION")), _split(environ.get("HTTP_DPOP")), error)
-            return _refuse(show(error), start_response)
+            return _refuse(show(error, metadata=self._metadata.address), start_response)
         inner = self._app({**environ, "sojourn": access}, start_response)
         return self._watched(inner, access)
 

@@ -1,6 +1,7 @@
 """Signed tokens, in one place for both sides: compact only, one `typ` for each use, ours ES256 only."""
 
 from sojourn.jose.foreign import ForeignKey, IssuerKey, read_foreign_keys, verify_foreign_token
+from sojourn.jose.introduction import Introduction, verify_introduction
 from sojourn.jose.keys import Es256Key, VerifyKey, read_key_set
 from sojourn.jose.kinds import EVENT, INTROSPECTION, KINDS, STATUS_LIST, Kind
 from sojourn.jose.sign import sign_client_assertion, sign_proof
@@ -23,6 +24,7 @@ __all__ = [
     "ClientAssertion",
     "Es256Key",
     "ForeignKey",
+    "Introduction",
     "IssuerKey",
     "Kind",
     "VerifiedProof",
@@ -36,6 +38,7 @@ __all__ = [
     "verify_client_assertion",
     "verify_client_token",
     "verify_foreign_token",
+    "verify_introduction",
     "verify_proof",
     "verify_statement",
 ]

@@ -77,6 +77,15 @@ EVENT: Final = Kind(
     ("iss", "aud", "iat", "jti", "events"),
     ("sub", "exp"),
 )
+# The actor token of an exchange: a parent names the key of its child, and nothing more.
+INTRODUCTION: Final = Kind(
+    "sojourn-introduction+jwt",
+    ES256,
+    SignedBy.HOLDER,
+    "bad_actor",
+    ("sub", "aud", "exp", "iat", "jti"),
+    ("iss", "cnf", "nbf", "events", "status_list", "token_introspection", "htu"),
+)
 KINDS: Final = (ACCESS_TOKEN, PROOF, CLIENT_ASSERTION, INTROSPECTION, STATUS_LIST, EVENT)
 
 

@@ -142,6 +142,14 @@ class Store(Protocol):
         """The session and its descendants, root first, parents before children."""
         ...
 
+    async def statuses(self, name: str) -> Mapping[int, State] | None:
+        """The states of the sessions in a status list that are not active; None if nobody is in it."""
+        ...
+
+    async def status_lists(self) -> Sequence[str]:
+        """The status lists in which a session has not ended, by name."""
+        ...
+
     async def descendants(self, roots: Collection[SessionId]) -> Sequence[Session]:
         """Every descendant of any of `roots` that has not ended."""
         ...

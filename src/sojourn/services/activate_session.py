@@ -33,6 +33,7 @@ from sojourn.services._killed import killed_by
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._reported_over import reported_over
 from sojourn.services._sending import Credential, RecordOutcomes, Sending
+from sojourn.services._status_places import StatusPlaces
 from sojourn.services.end_session import EndSession
 from sojourn.services.mint_tokens import MintTokens, Token
 
@@ -65,10 +66,12 @@ class ActivateSession:
         end: EndSession,
         settings: Settings,
         kept: KeptSecrets,
+        places: StatusPlaces | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._places = places
         self._providers = providers
         self._tokens = tokens
         self._end = end
@@ -88,6 +91,9 @@ class ActivateSession:
         try:
             await self._require_spared(session)
             targets = await self._targets(session)
+            if not targets:
+                sending = Sending([])  # nothing to make, so nothing to record before it is made
+                return await self._activate_bare(session)
             session, sending = await self._plan(session, targets)
             await self._issue(sending, targets)
             return await self._activate(session, sending, targets)
@@ -177,8 +183,9 @@ class ActivateSession:
     async def _activate(
         self, session: Session, sending: Sending, targets: dict[str, tuple[Target, Provider]]
     ) -> Activation:
+        place = await self._places.take() if self._places else None
         now = self._clock.now()
-        step = activate(session, now)
+        step = activate(session, now, status=place)
         made: list[Step[Row]] = []
         sealed: list[Sealed] = []
         for lease in sending.leases:
@@ -191,6 +198,16 @@ class ActivateSession:
         await self._store.note_beats([(session.id, now, now + session.beat.missed_after)])
         tokens = self._tokens(step.row, head.mark)
         return Activation(step.row, tokens, credentials(sending, targets), head.mark)
+
+    async def _activate_bare(self, session: Session) -> Activation:
+        """Activate a session without credentials: what may come to exist is nothing, so one commit does."""
+        place = await self._places.take() if self._places else None
+        now = self._clock.now()
+        await self._store.note_beats([(session.id, now, now + session.beat.missed_after)])
+        step = prepare(session, now)
+        step = step.then(activate(step.row, now, status=place))
+        head = await self._store.commit(Change(steps=(step,)))
+        return Activation(step.row, self._tokens(step.row, head.mark), (), head.mark)
 
     async def _give_up(self, session: Session, sending: Sending | None, detail: str) -> None:
         """Record what is known of each send, then end the session; both may be repeated."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sojourn.core.change import Change
+from sojourn.core.change import Change, pin
 from sojourn.core.errors import Conflict, NotFound, Refused, Unauthenticated
+from sojourn.core.family import parent_of
 from sojourn.core.ids import SessionId
+from sojourn.core.record import RowKind
 from sojourn.core.session import LEAVING, Session, State, is_live, reason_of, renew
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.clock import Clock
@@ -102,9 +104,16 @@ class BeatSession:
         return Beat(session, self._mint(session, mark))
 
     async def _renewed(self, session: Session, now: datetime) -> tuple[Session, Mark]:
-        step = renew(session, now)
-        head = await self._store.commit(Change(steps=(step,)))
+        parent = await self._parent(session)
+        step = renew(session, now, within=parent.window if parent else None)
+        pins = (pin(RowKind.SESSION, parent),) if parent else ()
+        head = await self._store.commit(Change(steps=(step,), pins=pins))
         return step.row, head.mark
+
+    async def _parent(self, session: Session) -> Session | None:
+        """The parent, which the renewal of a child must not outlive."""
+        elder = parent_of(session)
+        return None if elder is None else await self._store.session(elder)
 
 
 def _require_staying(session: Session, now: datetime) -> None:

@@ -68,6 +68,12 @@ class MintTokens:
         audiences = sorted({grant.audience for grant in session.grants.audiences})
         return tuple(self._access(session, audience, mark) for audience in audiences)
 
+    def one(
+        self, session: Session, audience: str, mark: Mark, *, only: frozenset[str] | None = None
+    ) -> Token:
+        """A token for one audience, with no action but those in `only`; see `__call__` for `mark`."""
+        return self._access(session, audience, mark, only=only)
+
     def client_token(self, client: Client, *, key: str | None = None) -> Token:
         """A token by which `client` calls us, bound to its registered key, or to `key` if given."""
         now = self._clock.now()
@@ -89,7 +95,9 @@ class MintTokens:
         jwt = self._signer.sign({"typ": TYPE}, claims)
         return Token(self._issuer, jwt, _floor(now + self._life), scope)
 
-    def _access(self, session: Session, audience: str, mark: Mark) -> Token:
+    def _access(
+        self, session: Session, audience: str, mark: Mark, *, only: frozenset[str] | None = None
+    ) -> Token:
         claims = describe(
             session,
             audience,
@@ -99,6 +107,7 @@ class MintTokens:
             epoch=mark.epoch,
             mark=session.mark_n,
             now=self._clock.now(),
+            only=only,
         )
         jwt = self._signer.sign({"typ": TYPE}, to_json(claims))
         return Token(audience, jwt, _floor(claims.expires_at), " ".join(sorted(claims.scope)))

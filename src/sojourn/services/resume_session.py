@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sojourn.config import Settings
-from sojourn.core.change import Change, Once
+from sojourn.core.change import Change, Once, Pin, pin
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, NotFound, Refused, SojournError
+from sojourn.core.family import parent_of, require_fit
 from sojourn.core.ids import SessionId
 from sojourn.core.lease import Lease, LeaseState, thaw
+from sojourn.core.record import RowKind
 from sojourn.core.session import LEAVING, Session, is_live, resume
 from sojourn.core.target import Target
 from sojourn.ports.attestor import Evidence
@@ -135,8 +137,18 @@ class ResumeSession:
         await self._expect_beats(session, now)
         fence = now + self._settings.issue_fence
         thawed = [thaw(lease, fence, now) for lease in leases]
-        await self._store.commit(Change(steps=(step, *thawed), once=marks))
+        pins = await self._hold_parent(session, now)
+        await self._store.commit(Change(steps=(step, *thawed), pins=pins, once=marks))
         return step.row, Sending([moved.row for moved in thawed])
+
+    async def _hold_parent(self, session: Session, now: datetime) -> tuple[Pin, ...]:
+        """A child thaws only under a parent that lives, and that still does when it lands."""
+        elder = parent_of(session)
+        parent = None if elder is None else await self._store.session(elder)
+        if parent is None:
+            return ()
+        require_fit(parent, now)
+        return (pin(RowKind.SESSION, parent),)
 
     async def _expect_beats(self, session: Session, now: datetime) -> None:
         grace = now + self._settings.issue_fence + session.beat.missed_after

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import cast
@@ -14,6 +14,7 @@ from sojourn.core.client import Client
 from sojourn.core.ids import ApprovalId, ClientId, KillId, SessionId, TargetId
 from sojourn.core.kill import Kill, KillState
 from sojourn.core.record import Row, RowKind
+from sojourn.core.session import Session, State
 from sojourn.core.target import Target, TargetState
 from sojourn.core.trigger import Trigger
 from sojourn.core.usage import METRICS, Amounts, Chunk, Usage, Use, allot
@@ -27,6 +28,19 @@ class RowReads:
 
     def _all(self, kind: RowKind) -> list[Row]:
         return sorted((row for (of, _), row in self.rows.items() if of is kind), key=lambda row: row.id)
+
+    async def statuses(self, name: str) -> Mapping[int, State] | None:
+        await asyncio.sleep(0)
+        sessions = cast("list[Session]", self._all(RowKind.SESSION))
+        here = [one for one in sessions if one.status_list == name]
+        gone = {cast("int", one.status_index): one.state for one in here if one.state is not State.ACTIVE}
+        return gone if here else None
+
+    async def status_lists(self) -> Sequence[str]:
+        await asyncio.sleep(0)
+        sessions = cast("list[Session]", self._all(RowKind.SESSION))
+        living = (one for one in sessions if one.state is not State.ENDED)
+        return sorted({one.status_list for one in living if one.status_list is not None})
 
     async def client(self, client: ClientId) -> Client | None:
         await asyncio.sleep(0)

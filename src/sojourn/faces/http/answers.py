@@ -70,6 +70,7 @@ class SessionView(Answer):
     attestor: str
     key: str
     context: dict[str, str]
+    ancestors: list[str]
     requested_at: str
     refused_at: str | None
     ended_at: str | None

@@ -24,6 +24,7 @@ from sojourn.faces.http import (
     answers,
     approvals,
     charters,
+    children,
     clients,
     egress,
     feed,
@@ -33,6 +34,10 @@ from sojourn.faces.http import (
     login,
     moves,
     oauth,
+    oauth_answers,
+    oauth_inspect,
+    oauth_metadata,
+    oauth_status,
     opening,
     ops,
     policies,
@@ -45,8 +50,8 @@ from sojourn.faces.http import (
     usage,
 )
 from sojourn.faces.http.desk import Desk
-from sojourn.faces.http.envelope import SECURITY, Envelope
-from sojourn.faces.http.hot import HotRoute
+from sojourn.faces.http.envelope import FORM_PATHS, SECURITY, Envelope
+from sojourn.faces.http.hot import HotRoute, PlainRoute
 from sojourn.faces.http.openapi import ANY, document_of, responses_of
 from sojourn.faces.http.problems import problem, render
 
@@ -62,6 +67,7 @@ class Who(StrEnum):
     EITHER = "a client's token, or the session's key"
     SIGNATURE = "the signature or secret of the trigger"
     ASSERTION = "a client assertion and a proof"
+    ASKER = "a client's token and proof, or its assertion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +87,47 @@ class Row:
 A, E, L, C, S, CS = Who.ANYBODY, Who.EVIDENCE, Who.LINK, Who.CLIENT, Who.SESSION, Who.EITHER
 TEXT, BYTES, METRICS = "text/plain", "application/octet-stream", "text/plain"
 EGRESS: Final = "/egress/{session_id}/{grant}/{path:path}"
+WELL_KNOWN: Final = "/.well-known/"
 SES: Final = "/v1/sessions/{session_id}"
 APR: Final = "/v1/approvals/{approval_id}"
 
 ROUTES: Final = (
-    Row("POST", "/oauth2/token", oauth.token, Who.ASSERTION, answers.ClientTokenView),
-    Row("GET", "/oauth2/jwks", oauth.keys, A, answers.KeysView),
-    Row("GET", "/.well-known/oauth-authorization-server", oauth.metadata, A, answers.MetadataView),
-    Row("GET", "/.well-known/sojourn", oauth.deployment, A, answers.DeploymentView),
+    Row("POST", "/oauth2/token", oauth.token, Who.ASSERTION, oauth_answers.TokenResponseView),
+    Row("POST", "/oauth2/introspect", oauth_inspect.introspect, Who.ASKER, oauth_answers.IntrospectionView),
+    Row("POST", "/oauth2/revoke", oauth_inspect.revoke, Who.ASKER, TEXT),
+    Row("GET", "/oauth2/status", oauth_status.status_lists, A, oauth_answers.StatusListsView),
+    Row("GET", "/oauth2/status/{name}", oauth_status.status_list, A, oauth_status.MEDIA_TYPE),
+    Row("GET", "/oauth2/jwks", oauth_metadata.keys, A, answers.KeysView),
+    Row(
+        "GET",
+        WELL_KNOWN + "oauth-authorization-server",
+        oauth_metadata.metadata,
+        A,
+        oauth_answers.MetadataView,
+    ),
+    Row("GET", WELL_KNOWN + "openid-configuration", oauth_metadata.openid, A, oauth_answers.MetadataView),
+    Row(
+        "GET",
+        WELL_KNOWN + "oauth-authorization-server/{rest:path}",
+        oauth_metadata.metadata_of_path,
+        A,
+        oauth_answers.MetadataView,
+    ),
+    Row(
+        "GET",
+        WELL_KNOWN + "openid-configuration/{rest:path}",
+        oauth_metadata.openid_of_path,
+        A,
+        oauth_answers.MetadataView,
+    ),
+    Row(
+        "GET",
+        WELL_KNOWN + "oauth-protected-resource",
+        oauth_metadata.protected_resource,
+        A,
+        oauth_answers.ResourceView,
+    ),
+    Row("GET", WELL_KNOWN + "sojourn", oauth_metadata.deployment, A, answers.DeploymentView),
     Row("POST", "/v1/login", login.login, L, answers.LoginView, 201),
     Row("POST", "/v1/clients", clients.register_client, C, answers.ClientView, 201),
     Row("GET", "/v1/clients", clients.list_clients, C, answers.ClientsView),
@@ -107,6 +146,16 @@ ROUTES: Final = (
     Row("GET", SES, sessions.show_session, CS, answers.SessionView),
     Row("GET", SES + "/leases", sessions.show_leases, CS, answers.LeasesView),
     Row("GET", SES + "/evidence", sessions.show_evidence, CS, TEXT),
+    Row(
+        "POST",
+        SES + "/children",
+        children.open_child,
+        S,
+        answers.OpenedView,
+        201,
+        hot=True,
+        also={200: answers.RepeatedView},
+    ),
     Row("POST", SES + "/beat", moves.beat, S, answers.BeatView, hot=True),
     Row("POST", SES + "/complete", moves.complete, S, answers.SessionView),
     Row("POST", SES + "/narrow", moves.narrow, CS, answers.NarrowedView),
@@ -200,7 +249,8 @@ def build(desk: Desk) -> FastAPI:
 
 
 def _route(row: Row) -> APIRoute:
-    kind = HotRoute if row.hot else APIRoute
+    forms = PlainRoute if row.path in FORM_PATHS else APIRoute
+    kind = HotRoute if row.hot else forms
     return kind(
         row.path,
         row.endpoint,

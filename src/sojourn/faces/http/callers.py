@@ -30,7 +30,7 @@ from sojourn.faces.http.limits import ENDING
 from sojourn.faces.http.peer import presented
 from sojourn.faces.http.replay import mark_of
 from sojourn.faces.http.rights import require_right
-from sojourn.jose import VerifyKey, verify_client_token, verify_proof
+from sojourn.jose import verify_proof
 from sojourn.jose.certificates import Certificate, matches
 
 SCOPES: Final = {Role.WORKLOAD: "sessions", Role.GUARD: "feed", Role.OPERATOR: "operate"}
@@ -74,11 +74,21 @@ def holder(request: Request, *, token: str | None = None, key: str | None = None
         return _by_certificate(shown_certificate, key, desk.clock.now())
     if len(proofs) != 1 or "," in proofs[0]:
         raise Unauthenticated("missing_proof", f"expected exactly one DPoP proof, got {len(proofs)}")
-    now = desk.clock.now()
-    shown = verify_proof(proofs[0]).read()
     ath = None if token is None else proof.ath_of(token)
-    nonces = () if desk.nonce_secret is None else nonces_at(desk.nonce_secret, now)
-    proof.judge(shown, proof.Demand(request.method, url_of(request, desk), key, ath, nonces), now)
+    nonces = () if desk.nonce_secret is None else nonces_at(desk.nonce_secret, desk.clock.now())
+    return held_by(request, proofs[0], proof.Demand(request.method, url_of(request, desk), key, ath, nonces))
+
+
+def held_by(request: Request, compact: str, demand: proof.Demand) -> Holder:
+    """The key behind one proof that meets `demand`, wherever in the request it stands.
+
+    Raises:
+        Unauthenticated: code `bad_proof` or `wrong_key`.
+        NonceWanted: `demand` wants one.
+    """
+    now = desk_of(request).clock.now()
+    shown = verify_proof(compact).read()
+    proof.judge(shown, demand, now)
     return Holder(shown.key, mark_of(shown, now))
 
 
@@ -103,7 +113,7 @@ async def client_of(request: Request) -> tuple[Client, Once]:
     """
     desk = desk_of(request)
     compact = _token(request)
-    claims = verify_client_token(compact, _our_keys(desk))
+    claims = desk.verbs.own_tokens.clients(compact)
     now = desk.clock.now()
     _check_token(claims, desk.settings.issuer, now)
     binding = from_cnf(claims.get("cnf")) or ""
@@ -150,10 +160,6 @@ def _token(request: Request) -> str:
     if scheme.lower() not in ("dpop", "bearer") or not token:
         raise Unauthenticated("missing_token", "expected one header `Authorization: DPoP TOKEN`")
     return token
-
-
-def _our_keys(desk: Desk) -> dict[str, VerifyKey]:
-    return {key["kid"]: VerifyKey.from_jwk(key) for key in desk.signer.public_keys()}
 
 
 def _check_token(claims: Mapping[str, object], issuer: str, now: datetime) -> None:

@@ -26,11 +26,17 @@ class Verbs:
     """What callers can have done."""
 
     open_session: doors.OpenSession
+    open_child: doors.OpenChild
     activate: doors.ActivateSession
     beat: doors.BeatSession
     narrow: doors.NarrowSession
     complete: doors.CompleteSession
     mint: doors.Mint
+    own_tokens: doors.OwnTokens
+    exchange: doors.ExchangeToken
+    inspect: doors.InspectToken
+    revoke: doors.RevokeToken
+    write_status: doors.WriteStatus
     suspend: doors.StopSession
     resume: doors.ResumeSession
     end: doors.StopSession

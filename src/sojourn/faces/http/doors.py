@@ -16,6 +16,7 @@ from sojourn.core.change import Once
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client, Role
 from sojourn.core.ending import Cause
+from sojourn.core.family import ChildWish
 from sojourn.core.ids import ClientId, SessionId
 from sojourn.core.policy import PolicySet, Question
 from sojourn.core.review import Review
@@ -24,6 +25,7 @@ from sojourn.core.session import Session, Task
 from sojourn.core.signing_key import Purpose, SigningKey
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
+from sojourn.core.token import AccessClaims
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.provider import Check, Found, Incoming, Outgoing, Presence
 from sojourn.ports.store import Mark
@@ -135,6 +137,23 @@ class OpenSession(Protocol):
     async def __call__(self, asked: OpenRequest, /) -> Opening: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ChildRequest:
+    """What a parent asks for its child, parsed; `key` is the thumbprint the child has proved to hold."""
+
+    key: str
+    ref: str | None
+    wish: ChildWish
+    context: Mapping[str, str]
+    once: tuple[Once, ...]
+    idempotency: str | None
+    request_hash: str
+
+
+class OpenChild(Protocol):
+    async def __call__(self, parent: SessionId, key: str, asked: ChildRequest, /) -> Opening: ...
+
+
 class ActivateSession(Protocol):
     async def __call__(self, session: Session, /) -> Activation: ...
 
@@ -168,6 +187,42 @@ class Mint(Protocol):
     def __call__(self, session: Session, mark: Mark, /) -> Sequence[Token]: ...
 
     def client_token(self, client: Client, /, *, key: str | None = None) -> Token: ...
+
+    def one(
+        self, session: Session, audience: str, mark: Mark, /, *, only: frozenset[str] | None
+    ) -> Token: ...
+
+
+class OwnTokens(Protocol):
+    """Reads tokens that we signed."""
+
+    async def living(self, compact: str, /) -> AccessClaims: ...
+
+    def clients(self, compact: str, /) -> Mapping[str, object]: ...
+
+    def is_clients(self, compact: str, /) -> bool: ...
+
+
+class ExchangeToken(Protocol):
+    async def __call__(
+        self, session: SessionId, key: str, audience: str | None, only: frozenset[str] | None, /
+    ) -> Token: ...
+
+
+class InspectToken(Protocol):
+    async def __call__(self, compact: str, asker: Client, /) -> AccessClaims | None: ...
+
+
+class WriteStatus(Protocol):
+    """Answers one signed list; `lists` says where all of them are."""
+
+    async def __call__(self, name: str, /) -> str: ...
+
+    async def lists(self) -> Sequence[str]: ...
+
+
+class RevokeToken(Protocol):
+    async def __call__(self, compact: str, /, *, client: Client | None, key: str | None) -> None: ...
 
 
 class StopSession(Protocol):

@@ -24,7 +24,7 @@ _SECRET_NAMES: Final = frozenset(
     {"access_token", "token", "dpop", "authorization", "client_assertion", "assertion"}
 )
 _NOT_RECOGNISED: Final = (400, 401, 403)
-_FORM_PATHS: Final = frozenset({"/oauth2/token"})
+FORM_PATHS: Final = frozenset({"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"})
 FORWARDED: Final = "/egress/"
 _FORM: Final = "application/x-www-form-urlencoded"
 
@@ -141,7 +141,7 @@ def _check_body(scope: Scope, body: bytes) -> None:
     if not body:
         return
     headers = Headers(scope=scope)
-    wanted = _FORM if scope["path"] in _FORM_PATHS else "application/json"
+    wanted = _FORM if scope["path"] in FORM_PATHS else "application/json"
     found = headers.get("content-type", "").partition(";")[0].strip().lower()
     if found != wanted or headers.get("content-encoding", "identity").lower() != "identity":
         raise Invalid("unsupported_media_type", f"expected a plain body of type `{wanted}`")

@@ -37,6 +37,15 @@ class HotRoute(APIRoute):
         return answer
 
 
+class PlainRoute(APIRoute):
+    """Endpoints take the request alone and read it themselves: forms of OAuth."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What Starlette calls."""
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
 def _parse(model: type[BaseModel], content: bytes) -> BaseModel:
     try:
         return model.model_validate_json(content)

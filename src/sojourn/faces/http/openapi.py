@@ -35,17 +35,38 @@ _OPEN_ERRORS: Final = (400, 404, 405, 413, 422, 503)
 _CALLER_ERRORS: Final = (401, 403, 429)
 _WRITE_ERRORS: Final = (409, 415, 502)
 
-_FORM: Final = {
-    "type": "object",
-    "required": ["grant_type", "client_assertion_type", "client_assertion"],
-    "additionalProperties": False,
-    "properties": {
-        "grant_type": {"const": "client_credentials"},
-        "client_assertion_type": {"const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
-        "client_assertion": {"type": "string"},
-        "client_id": {"type": "string"},
-        "scope": {"type": "string"},
-    },
+
+def _form(required: list[str], *optional: str, **fixed: object) -> dict[str, Any]:
+    """The schema of a form; parameters that are not named are ignored (RFC 6749, section 3.2)."""
+    named = {name: {"type": "string"} for name in (*required, *optional)}
+    return {"type": "object", "required": required, "properties": {**named, **fixed}}
+
+
+_CLIENT: Final = ("client_assertion_type", "client_assertion", "client_id")
+_FORMS: Final = {
+    "/oauth2/token": _form(
+        ["grant_type"],
+        *_CLIENT,
+        "assertion",
+        "subject_token",
+        "subject_token_type",
+        "actor_token",
+        "actor_token_type",
+        "requested_token_type",
+        "authorization_details",
+        "resource",
+        "audience",
+        "scope",
+        grant_type={
+            "enum": [
+                "client_credentials",
+                "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+            ]
+        },
+    ),
+    "/oauth2/introspect": _form(["token"], "token_type_hint", *_CLIENT),
+    "/oauth2/revoke": _form(["token"], "token_type_hint", *_CLIENT),
 }
 
 _SCHEMES: Final = {
@@ -71,7 +92,7 @@ def responses_of(
 
 
 def _errors(method: str, path: str) -> tuple[int, ...]:
-    if path == "/oauth2/token":
+    if path in _FORMS:
         return (400, 401, 405, 413, 415, 503)
     callers: tuple[int, ...] = ()
     if path.startswith(("/v1", "/signals", FORWARDED)) or path == "/metrics":
@@ -90,7 +111,7 @@ def _content(answer: type[BaseModel] | str) -> dict[str, Any]:
 
 
 def _error(path: str, status: int) -> dict[str, Any]:
-    if path == "/oauth2/token" and status != 405:
+    if path in _FORMS and status != 405:
         return {"description": _WORDS[status], "model": OAuthErrorView}
     return {"description": _WORDS[status], "content": {MEDIA_TYPE: {"schema": _ref(ProblemView)}}}
 
@@ -125,10 +146,12 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     token: dict[str, list[str]] = {"proof": [], "token": []}
     if "or the session's key" in asks:
         operation["security"] = [token, proof]
+    elif "its assertion" in asks:
+        operation["security"] = [token, {}]
     elif asks.startswith("a client's token"):
         operation["security"] = [token]
     elif asks != "anybody.":
         operation["security"] = [proof]
-    if path == "/oauth2/token":
-        content = {"application/x-www-form-urlencoded": {"schema": _FORM}}
+    if path in _FORMS:
+        content = {"application/x-www-form-urlencoded": {"schema": _FORMS[path]}}
         operation["requestBody"] = {"required": True, "content": content}

@@ -41,7 +41,7 @@ async def open_session(
     if opening.repeated:
         return views.reply({"session": views.session(opening.session), "secret_spent": True})
     activation = await desk.verbs.activate(opening.session)
-    return views.reply(_opened(desk, activation), 201)
+    return views.reply(opened(desk, activation), 201)
 
 
 async def _approve(request: Request, desk: Desk, body: OpenBody) -> Opening:
@@ -55,7 +55,7 @@ async def _approve(request: Request, desk: Desk, body: OpenBody) -> Opening:
         context=body.context,
         key=held.thumbprint,
         once=(held.once,),
-        idempotency=_idempotency(request),
+        idempotency=idempotency_of(request),
         request_hash=_digest(body, held.thumbprint),
     )
     return await desk.verbs.open_session(asked)
@@ -72,7 +72,7 @@ async def resume(request: Request, session_id: str, body: ResumeBody) -> Respons
     activation = await desk.verbs.resume(
         session.id, evidence_of(body.evidence), held.thumbprint, (held.once,)
     )
-    return views.reply(_opened(desk, activation))
+    return views.reply(opened(desk, activation))
 
 
 async def activate(request: Request, session_id: str, body: ResumeBody) -> Response:
@@ -85,7 +85,7 @@ async def activate(request: Request, session_id: str, body: ResumeBody) -> Respo
         raise no_such_session()
     verb = desk.verbs.governance.activate
     activation = await verb(session.id, evidence_of(body.evidence), held.thumbprint, (held.once,))
-    return views.reply(_opened(desk, activation))
+    return views.reply(opened(desk, activation))
 
 
 def evidence_of(body: EvidenceBody) -> Evidence:
@@ -93,7 +93,12 @@ def evidence_of(body: EvidenceBody) -> Evidence:
     return Evidence(body.type, body.assertion, body.client or "")
 
 
-def _idempotency(request: Request) -> str | None:
+def idempotency_of(request: Request) -> str | None:
+    """The caller's idempotency key, if it gave one.
+
+    Raises:
+        Invalid: code `invalid_request`.
+    """
     keys = request.headers.getlist("idempotency-key")
     if not keys:
         return None
@@ -114,7 +119,8 @@ def _digest(body: OpenBody, key: str) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def _opened(desk: Desk, activation: Activation) -> dict[str, object]:
+def opened(desk: Desk, activation: Activation) -> dict[str, object]:
+    """A session with everything its workload needs: the one answer that holds secrets."""
     return {
         "session": views.session(activation.session),
         "tokens": views.tokens(activation.tokens),

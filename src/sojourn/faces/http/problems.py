@@ -38,6 +38,17 @@ STATUS_OF_CLASS: Final[tuple[tuple[type[SojournError], int], ...]] = (
     (TargetError, 502),
 )
 
+# OAuth endpoints answer in OAuth's own form (RFC 6749, section 5.2; RFC 8693, 9396, 9449, 7009).
+_OAUTH_OWN: Final = (
+    "authorization_pending",
+    "invalid_authorization_details",
+    "invalid_grant",
+    "invalid_scope",
+    "invalid_target",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_token_type",
+)
 # Codes of the face itself whose status is not that of their class.
 STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "malformed_body": 400,
@@ -47,6 +58,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "method_not_allowed": 405,
     "too_many_calls": 429,
     "internal_error": 500,
+    **dict.fromkeys(_OAUTH_OWN, 400),
 }
 
 _HEADERS_OF_STATUS: Final[Mapping[int, Mapping[str, str]]] = {
@@ -55,14 +67,17 @@ _HEADERS_OF_STATUS: Final[Mapping[int, Mapping[str, str]]] = {
     503: {"Retry-After": "1"},
 }
 
-# OAuth endpoints answer in OAuth's own form (RFC 6749, section 5.2; RFC 9449, section 5).
 _OAUTH_CODES: Final[Mapping[str, str]] = {
+    **{code: code for code in _OAUTH_OWN},
     "bad_proof": "invalid_dpop_proof",
     "wrong_key": "invalid_dpop_proof",
     "missing_proof": "invalid_dpop_proof",
     "replayed_proof": "invalid_dpop_proof",
     "use_dpop_nonce": "use_dpop_nonce",
-    "unsupported_grant_type": "unsupported_grant_type",
+    "too_long": "invalid_authorization_details",
+    "unknown_grant": "invalid_authorization_details",
+    "unknown_action": "invalid_authorization_details",
+    "unknown_charter": "invalid_authorization_details",
 }
 
 
@@ -100,23 +115,25 @@ def _nonce(error: SojournError) -> Mapping[str, str]:
     return {"DPoP-Nonce": error.nonce, "WWW-Authenticate": 'DPoP error="use_dpop_nonce", algs="ES256"'}
 
 
-def oauth_error(error: SojournError) -> Response:
-    """`error` as OAuth says it."""
+def oauth_error(error: SojournError, *, unauthenticated: str = "invalid_client") -> Response:
+    """`error` as OAuth says it; `unauthenticated` is what evidence that does not hold is called here."""
     note_code(error.code)
-    status, code = _oauth_form(error)
+    status, code = _oauth_form(error, unauthenticated)
     headers = dict(_HEADERS_OF_STATUS.get(status, {})) if status != 401 else {"WWW-Authenticate": "DPoP"}
     headers |= _nonce(error)
     body = msgspec.json.encode({"error": code, "error_description": _plain(error.message)})
     return Response(body, status, headers, "application/json")
 
 
-def _oauth_form(error: SojournError) -> tuple[int, str]:
+def _oauth_form(error: SojournError, unauthenticated: str) -> tuple[int, str]:
     if error.code in _OAUTH_CODES:
         return 400, _OAUTH_CODES[error.code]
+    if isinstance(error, Unauthenticated) or error.code == "replayed":
+        return 401 if unauthenticated == "invalid_client" else 400, unauthenticated
     match error:
-        case Unauthenticated() | Refused():
-            return 401, "invalid_client"
-        case Unavailable():
+        case Refused():
+            return 400, "unauthorized_client"
+        case Unavailable() | TargetError():
             return 503, "temporarily_unavailable"
         case _:
             status = status_of(error)
@@ -143,7 +160,8 @@ _REFERENCE_HEAD: Final = """# Errors
 
 Every error is a problem document (RFC 9457), `application/problem+json`, with the members `type`
 (`urn:sojourn:problem:CODE`), `title`, `status`, `detail` and `code`. Codes never change their
-meaning; `detail` is for people and may change. Only `/oauth2/token` answers in OAuth's own form.
+meaning; `detail` is for people and may change. Only the routes below
+`/oauth2/` answer in OAuth's own form.
 
 | code | status | meaning |
 |---|---|---|"""

@@ -66,6 +66,17 @@ class OpenBody(Wire):
     context: Annotated[dict[Name, Line], Field(max_length=32)] = {}
 
 
+class ChildBody(Wire):
+    """Ask for a child; `key_proof` is a DPoP proof of this request by the child's own key."""
+
+    key_proof: Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]
+    ref: Line | None = None
+    grants: Annotated[list[Name], Field(max_length=64)] = []
+    drop_actions: Annotated[list[Action], Field(max_length=256)] = []
+    duration_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    context: Annotated[dict[Name, Line], Field(max_length=32)] = {}
+
+
 class BeatBody(Wire):
     """I live, and this shows who I am; `renew` asks for one renewal."""
 

@@ -57,6 +57,7 @@ def session(value: Session) -> Json:
         "attestor": value.attestor,
         "key": value.key,
         "context": dict(value.context),
+        "ancestors": list(value.ancestors),
         "requested_at": show(value.requested_at),
         "refused_at": _show(value.refused_at),
         "ended_at": _show(value.ended_at),

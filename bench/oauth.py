@@ -1,0 +1,221 @@
+"""Tokens, sessions and introspections per second of one core, with npm's oidc-provider beside it.
+
+Run `python bench/oauth.py [--count N]`; it writes `bench/results/oauth.md`. Ours answers durably:
+an assertion, a proof and a session are on disk before the answer leaves. Both servers run on the
+first core alone; the sender, which signs everything beforehand, has the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the servers of the tests serve here too
+
+from bench._wire import Reply, form, rate  # noqa: E402
+from bench.harness import Figure, publish, said, spread  # noqa: E402
+from tests.rig.postgres import PostgresServer  # noqa: E402
+from tests.rig.program import Program, free_port  # noqa: E402
+from tests.rig.system import AUDIENCE, System  # noqa: E402
+
+from sojourn.client.caller import assertion, prove  # noqa: E402
+from sojourn.client.profile import Profile  # noqa: E402
+from sojourn.client.signing import Es256Key  # noqa: E402
+from sojourn.core.secret import Secret  # noqa: E402
+
+IN_FLIGHT = 48
+PEER = ("oidc-provider@8.8.1",)  # the last that runs on node 20
+PEER_NAME = "oidc-provider, in memory"
+Good = Callable[[Reply], bool]
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+DETAILS = json.dumps([{"type": "sojourn_session", "task": {"kind": "demo", "ref": "bench"}}])
+
+
+class Plane(System):
+    """A control plane without targets: only what OAuth needs."""
+
+    def _add_target(self) -> None:
+        """There is none."""
+
+
+def started() -> Plane:
+    plane = Plane(cast("PostgresServer", None))
+    plane.start()
+    plane.enrol()
+    plane.apply_charter(grants={"stock": {"audience": AUDIENCE, "actions": ["stock.read"]}})
+    pin(plane.program.pid)
+    return plane
+
+
+def pin(pid: int) -> None:
+    """Let a process run on the first core only."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(thread), {0})
+
+
+def ok(reply: Reply) -> bool:
+    return reply[0] == 200
+
+
+def active(reply: Reply) -> bool:
+    return b'"active":true' in reply[1]
+
+
+class Ours:
+    """Requests to our server, each signed anew."""
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        self.guard = plane.add_client(f"guard-{secrets.token_hex(3)}", "guard", audience=AUDIENCE)
+
+    def asserted(self, profile: Profile, **fields: str) -> dict[str, str]:
+        signed = assertion(profile, self.plane.clock)
+        return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": signed, **fields}
+
+    def proof(self, key: Es256Key, path: str, token: str | None = None) -> str:
+        held = None if token is None else Secret(token)
+        return prove(key, self.plane.clock, "POST", self.plane.issuer + path, access_token=held)
+
+    def token(self) -> bytes:
+        """A client's own token."""
+        profile, path = self.plane.workload, "/oauth2/token"
+        fields = self.asserted(profile, grant_type="client_credentials")
+        return form(self.plane.issuer + path, fields, DPoP=self.proof(profile.key, path))
+
+    def session(self) -> bytes:
+        """A session with its token."""
+        profile, path = self.plane.workload, "/oauth2/token"
+        fields = self.asserted(profile, grant_type="client_credentials", authorization_details=DETAILS)
+        return form(self.plane.issuer + path, fields, DPoP=self.proof(profile.key, path))
+
+    def introspection(self, token: str, own: str) -> bytes:
+        """A guard asks, by its own token and a proof."""
+        path = "/oauth2/introspect"
+        return form(
+            self.plane.issuer + path,
+            {"token": token},
+            Authorization=f"DPoP {own}",
+            DPoP=self.proof(self.guard.key, path, own),
+        )
+
+    def answer(self, raw: bytes) -> dict[str, Any]:
+        """The answer to one request, sent alone."""
+        seen: list[Reply] = []
+
+        def keep(reply: Reply) -> bool:
+            seen.append(reply)
+            return ok(reply)
+
+        asyncio.run(rate(self.plane.port, [raw], in_flight=1, good=keep))
+        return dict(json.loads(seen[0][1]))
+
+
+def cpu_s(pid: int) -> float:
+    """What the process has used of its core so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(
+    label: tuple[str, str], program: Program, port: int, requests: list[bytes], *, good: Good = ok
+) -> Figure:
+    """Answers per second; and per second of processor time, which a busy machine does not bend."""
+    warm = max(1, len(requests) // 10)
+    asyncio.run(rate(port, requests[:warm], in_flight=IN_FLIGHT, good=good))
+    before = cpu_s(program.pid)
+    each, took = asyncio.run(rate(port, requests[warm:], in_flight=IN_FLIGHT, good=good))
+    used = max(cpu_s(program.pid) - before, 0.01)
+    busy = {"per_second_of_cpu": round(len(took) / used)}
+    return said({"server": label[0], "what": label[1], "per_second": round(each), **busy, **spread(took)})
+
+
+def ours(count: int) -> list[Figure]:
+    plane = started()
+    try:
+        asks = Ours(plane)
+        own = asks.guard
+        guard_token = asks.answer(
+            form(
+                plane.issuer + "/oauth2/token",
+                asks.asserted(own, grant_type="client_credentials"),
+                DPoP=asks.proof(own.key, "/oauth2/token"),
+            )
+        )["access_token"]
+        live = asks.answer(asks.session())["access_token"]
+        return [
+            measured(("sojourn", "token"), plane.program, plane.port, [asks.token() for _ in range(count)]),
+            measured(
+                ("sojourn", "session"), plane.program, plane.port, [asks.session() for _ in range(count)]
+            ),
+            measured(
+                ("sojourn", "introspection"),
+                plane.program,
+                plane.port,
+                [asks.introspection(live, guard_token) for _ in range(count)],
+                good=active,
+            ),
+        ]
+    finally:
+        plane.close()
+
+
+def peer(count: int) -> list[Figure]:
+    """The same questions to oidc-provider, where node and npm are there."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        print("oidc-provider: not run, node or npm is missing", flush=True)
+        return []
+    with tempfile.TemporaryDirectory(prefix="sojourn-bench-") as place:
+        shutil.copy(ROOT / "bench" / "oidc_provider.mjs", place)
+        got = subprocess.run([npm, "install", "--prefix", place, "--no-audit", *PEER], capture_output=True)
+        if got.returncode:
+            print("oidc-provider: not run, npm could not install it", flush=True)
+            return []
+        return [_asked(node, Path(place), "jwt", count), _asked(node, Path(place), "opaque", count)]
+
+
+def _asked(node: str, place: Path, kind: str, count: int) -> Figure:
+    port = free_port()
+    program = Program([node, str(place / "oidc_provider.mjs"), str(port), kind], place / "log")
+    program.start()
+    try:
+        program.wait_for(f"http://127.0.0.1:{port}/.well-known/openid-configuration")
+        pin(program.pid)
+        issuer = f"http://127.0.0.1:{port}"
+        word = base64.b64encode(b"ci:a-secret-of-some-length-for-this-run").decode()
+        headers = {"Authorization": f"Basic {word}"}
+        asking = form(
+            f"{issuer}/token", {"grant_type": "client_credentials", "scope": "stock.read"}, **headers
+        )
+        if kind == "jwt":
+            return measured((PEER_NAME, "token"), program, port, [asking] * count)
+        seen: list[Reply] = []
+        asyncio.run(rate(port, [asking], in_flight=1, good=lambda r: not seen.append(r)))  # type: ignore[func-returns-value]
+        token = json.loads(seen[0][1])["access_token"]
+        question = form(f"{issuer}/token/introspection", {"token": token}, **headers)
+        return measured((PEER_NAME, "introspection"), program, port, [question] * count, good=active)
+    finally:
+        program.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=6000)
+    count = parser.parse_args().count
+    publish("oauth", f"python bench/oauth.py --count {count}", [*ours(count), *peer(count)])
+
+
+if __name__ == "__main__":
+    main()
