@@ -54,15 +54,21 @@ def build() -> App:
     ):
         app.command(function)
     for answer in (approvals.requests, approvals.approve, approvals.deny, approvals.withdraw):
-        manage.app.command(answer)
-    manage.app.command(usage)
-    charters.app.command(approvals.ask)
+        _add_once(manage.app, answer)
+    _add_once(manage.app, usage)
+    _add_once(charters.app, approvals.ask)
     app.command(kills.offboard)
     app.command(phase)
     app.command(run)
     app.command(example)
     app.command(_completion_of(app), name="completion")
     return app
+
+
+def _add_once(group: App, function: Callable[..., int]) -> None:
+    """Put a command into a group, which keeps it when the table is built again in this process."""
+    if function.__name__ not in group:
+        group.command(function)
 
 
 def run(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
