@@ -342,7 +342,6 @@ def _triggers() -> Mapping[str, object]:
     return made
 
 
-
 def _attestors(store: Store, clock: Clock, issuer: str, *, federation: Federation) -> Mapping[str, Attestor]:
     tokens = PublishedTokens(IssuerKeys(clock, federation), SpiffeBundles(clock, federation))
     return make_attestors(Equipment(store, Assertions(issuer), tokens, AskedPlatforms(federation)))

@@ -103,6 +103,7 @@ class Session:
     client_name: str = ""  # what policies call the client; it keeps its name for life
     pauses_at: datetime | None = None  # when its change window closes and it is to be suspended
     break_glass: bool = False  # opened in an emergency, so its use is reviewed by a person
+    supersedes: SessionId | None = None  # the session whose place it takes when it is active
 
 
 def request(session: Session, unknown_claims: tuple[str, ...] = ()) -> Step[Session]:

@@ -11,6 +11,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "already_answered": (409, "This person has answered the request before."),
     "already_removed": (409, "The client was removed before."),
     "attested_name": (422, "Context said under a name that only attestors may write."),
+    "another_task": (403, "A successor is for the same task; no session serves two."),
     "approval_changed": (409, "What was answered is not what is asked; look again."),
     "approval_void": (403, "The yes has expired, or was given to something else."),
     "already_reviewed": (409, "The break-glass session was reviewed before."),
