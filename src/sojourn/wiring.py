@@ -240,6 +240,17 @@ class Deployment:
             verbs=self.verbs,
         )
 
+    def _beat(self, mint: MintTokens) -> BeatSession:
+        return BeatSession(
+            self.store,
+            self.clock,
+            mint,
+            self._beats,
+            reattest=self._reattest,
+            keep=self._rules.keep,
+            end=self._end,
+        )
+
     def _mint(self) -> MintTokens:
         life, usable = self.settings.token_life, self._rules.book.usable
         return MintTokens(
@@ -272,9 +283,7 @@ class Deployment:
                 store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
             ),
             activate=activate,
-            beat=BeatSession(
-                store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep
-            ),
+            beat=self._beat(mint),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,

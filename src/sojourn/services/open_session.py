@@ -225,6 +225,7 @@ class OpenSession:
             client_name=attested.client.name,
             break_glass=charter.break_glass,
             supersedes=asked.supersedes,
+            idle=charter.idle,
         )
 
     async def _commit(
