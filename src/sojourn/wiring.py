@@ -92,6 +92,7 @@ from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
 from sojourn.services.route_signals import RouteSignals
 from sojourn.services.seal_journal import SealJournal
+from sojourn.services.step_up import StepUp
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
 from sojourn.services.watch_triggers import WatchTriggers
@@ -100,6 +101,7 @@ from sojourn.services.write_evidence import WriteEvidence
 from sojourn.worker import Worker
 
 INVITATION_LIFE: Final = timedelta(minutes=15)
+STEP_UP_LIFE: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,10 @@ class Deployment:
             governance=self._governance(activate),
         )
 
+    def _short_tokens(self) -> MintTokens:
+        life = min(STEP_UP_LIFE, self.settings.token_life)
+        return MintTokens(self._keys.tokens, self.clock, self.entropy, self.settings.issuer, life=life)
+
     def _watching(self) -> Mapping[str, WatchTrigger]:
         return {name: one for name, one in self._triggers.items() if isinstance(one, WatchTrigger)}
 
@@ -339,6 +345,7 @@ class Deployment:
             activate=ActivateApproved(store, clock, self._reattest, activate),
             usage=WeighUsage(store, clock, entropy, self._end),
             signals=self._signals,
+            step_up=StepUp(store, clock, entropy, self._short_tokens()),
             triggers=AddTrigger(store, clock, entropy, sealer=self._keys.sealer, kinds=tuple(TRIGGERS)),
         )
 
