@@ -315,8 +315,10 @@ class Deployment:
         )
 
     def _short_tokens(self) -> MintTokens:
-        life = min(STEP_UP_LIFE, self.settings.token_life)
-        return MintTokens(self._keys.tokens, self.clock, self.entropy, self.settings.issuer, life=life)
+        life, usable = min(STEP_UP_LIFE, self.settings.token_life), self._rules.book.usable
+        return MintTokens(
+            self._keys.tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
+        )
 
     def _watching(self) -> Mapping[str, WatchTrigger]:
         return {name: one for name, one in self._triggers.items() if isinstance(one, WatchTrigger)}
@@ -341,7 +343,7 @@ class Deployment:
             offboard=OffboardOwner(store, clock, order),
             lower=LowerGrants(store, clock, entropy, providers=self._providers, settings=settings),
             enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
-            approve=ApproveSession(store, clock, entropy, self._end),
+            approve=ApproveSession(store, clock, entropy, self._end, may=self._rules.book.require_approve),
             activate=ActivateApproved(store, clock, self._reattest, activate),
             usage=WeighUsage(store, clock, entropy, self._end),
             signals=self._signals,

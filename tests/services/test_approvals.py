@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -277,5 +277,22 @@ def test_one_approved_action_brings_one_short_token_and_no_wider_session() -> No
         assert only.grants.actions_at("https://api") == ("write",) and not only.grants.targets
         kept = await desk.process.store.session(live.id)
         assert kept is not None and kept.grants == live.grants
+
+    people(story)
+
+
+def test_a_policy_may_forbid_a_person_to_approve_and_never_to_deny() -> None:
+    async def story(desk: Desk) -> None:
+        async def may(session: Session, by: Client, now: datetime) -> None:
+            raise Refused("policy_refused", f"{by.name} may not approve {session.task.kind}")
+
+        desk.approve = ApproveSession(
+            desk.process.store, desk.world.clock, desk.world.entropy, desk.process.end, may=may
+        )
+        _, asked = await desk.open()
+
+        with pytest.raises(Refused, match="policy_refused"):
+            await desk.say(asked, "ada")
+        assert (await desk.say(asked, "ada", yes=False)).state is ApprovalState.DENIED
 
     people(story)

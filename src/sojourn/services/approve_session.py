@@ -6,6 +6,9 @@ anywhere.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
 from sojourn.core.approval import (
     Answer,
     Approval,
@@ -21,7 +24,7 @@ from sojourn.core.change import Change, pin
 from sojourn.core.client import Client
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, Invalid, NotFound, Refused
-from sojourn.core.ids import APPROVAL, ApprovalId, from_uuid
+from sojourn.core.ids import APPROVAL, ApprovalId, SessionId, from_uuid
 from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.session import LEAVING, Session, State, approve_until, begin_end
 from sojourn.ports.clock import Clock, Entropy
@@ -29,11 +32,23 @@ from sojourn.ports.store import Store
 from sojourn.services._retry import decide_again
 from sojourn.services.end_session import EndSession
 
+MayApprove = Callable[[Session, Client, datetime], Awaitable[object]]
+"""Refuses an operator whom a policy forbids to approve this session; it never permits anything."""
+
 
 class ApproveSession:
     """Takes answers to requests, and takes them back."""
 
-    def __init__(self, store: Store, clock: Clock, entropy: Entropy, end: EndSession) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        end: EndSession,
+        *,
+        may: MayApprove | None = None,
+    ) -> None:
+        self._may = may
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -120,12 +135,19 @@ class ApproveSession:
         now = self._clock.now()
         given = Answer(by.id, by.name, by.thumbprint, yes, now, detail)
         step = answer(approval, given, by, shown_hash)
+        if yes and self._may is not None and (about := await self._about(approval)):
+            await self._may(about, by, now)
         steps: list[Step[Row]] = [step]
         if approval.session is not None and step.row.state is not ApprovalState.PENDING:
             steps.append(await self._concerned(step.row, given))
         # The person is pinned: one who is removed meanwhile has not answered.
         await self._store.commit(Change(steps=tuple(steps), pins=(pin(RowKind.CLIENT, by),)))
         return step.row
+
+    async def _about(self, approval: Approval) -> Session | None:
+        """The session that a request is about: the one that waits, or the one that wants an action."""
+        named = approval.session or approval.shown.get("session")
+        return await self._store.session(SessionId(named)) if isinstance(named, str) else None
 
     async def _concerned(self, approval: Approval, given: Answer) -> Step[Session]:
         """The session, approved or refused; what has left meanwhile cannot be approved."""
