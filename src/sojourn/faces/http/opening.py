@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sojourn.core.errors import Invalid
+from sojourn.core.ids import SESSION, SessionId, to_uuid
 from sojourn.core.session import Session, State, Task
 from sojourn.core.window import show
 from sojourn.faces.http import approvals, views
@@ -57,6 +58,7 @@ async def _approve(request: Request, desk: Desk, body: OpenBody) -> Opening:
         once=(held.once,),
         idempotency=idempotency_of(request),
         request_hash=_digest(body, held.thumbprint),
+        supersedes=_predecessor(body),
     )
     return await desk.verbs.open_session(asked)
 
@@ -86,6 +88,13 @@ async def activate(request: Request, session_id: str, body: ResumeBody) -> Respo
     verb = desk.verbs.governance.activate
     activation = await verb(session.id, evidence_of(body.evidence), held.thumbprint, (held.once,))
     return views.reply(opened(desk, activation))
+
+
+def _predecessor(body: OpenBody) -> SessionId | None:
+    if body.supersedes is None:
+        return None
+    to_uuid(SESSION, body.supersedes)
+    return SessionId(body.supersedes)
 
 
 def evidence_of(body: EvidenceBody) -> Evidence:

@@ -64,6 +64,7 @@ class OpenBody(Wire):
     grants: Annotated[list[Name], Field(max_length=64)] = []
     duration_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
     context: Annotated[dict[Name, Line], Field(max_length=32)] = {}
+    supersedes: Line | None = None
 
 
 class ChildBody(Wire):
