@@ -28,6 +28,7 @@ from sojourn.adapters.key_ring import KeyRing
 from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.platforms import AskedPlatforms
+from sojourn.adapters.shown_certificates import ShownCertificates
 from sojourn.adapters.socket_vault import SocketVault
 from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
@@ -106,6 +107,7 @@ from sojourn.services.revoke_key import RevokeKey
 from sojourn.services.rotate_key import RotateKey
 from sojourn.services.route_signals import RouteSignals
 from sojourn.services.seal_journal import SealJournal
+from sojourn.services.step_up import StepUp
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
 from sojourn.services.tend_keys import TendKeys
@@ -116,6 +118,7 @@ from sojourn.services.write_status import WriteStatus
 from sojourn.worker import Worker
 
 INVITATION_LIFE: Final = timedelta(minutes=15)
+STEP_UP_LIFE: Final = timedelta(seconds=60)
 
 
 _NOBODY: Final = Federation()
@@ -160,7 +163,9 @@ class Deployment:
             sealer=keys.sealer,
             kinds={name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)},
         )
-        self._attestors = _attestors(self.store, self.clock, settings.issuer, federation=federation)
+        self._attestors = _attestors(
+            self.store, self.clock, settings.issuer, federation=federation, peers=self._peers
+        )
         self._reattest = ReattestSession(
             self.store, self.clock, self._attestors, end=self._end, suspend=self._suspend
         )
@@ -263,6 +268,17 @@ class Deployment:
             nonce_secret=self._nonce_secret,
         )
 
+    def _beat(self, mint: MintTokens) -> BeatSession:
+        return BeatSession(
+            self.store,
+            self.clock,
+            mint,
+            self._beats,
+            reattest=self._reattest,
+            keep=self._rules.keep,
+            end=self._end,
+        )
+
     def _mint(self) -> MintTokens:
         life, usable = self.settings.token_life, self._rules.book.usable
         return MintTokens(
@@ -297,7 +313,7 @@ class Deployment:
             ),
             open_child=OpenChild(store, clock, entropy, settings),
             activate=activate,
-            beat=BeatSession(store, clock, mint, self._beats, reattest=self._reattest, keep=self._rules.keep),
+            beat=self._beat(mint),
             narrow=NarrowSession(store, clock, entropy, settings),
             complete=CompleteSession(store, end),
             mint=mint,
@@ -333,6 +349,12 @@ class Deployment:
             governance=self._governance(activate),
         )
 
+    def _short_tokens(self) -> MintTokens:
+        life, usable = min(STEP_UP_LIFE, self.settings.token_life), self._rules.book.usable
+        return MintTokens(
+            self._tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
+        )
+
     def _watching(self) -> Mapping[str, WatchTrigger]:
         return {name: one for name, one in self._triggers.items() if isinstance(one, WatchTrigger)}
 
@@ -357,7 +379,7 @@ class Deployment:
             offboard=OffboardOwner(store, clock, order),
             lower=LowerGrants(store, clock, entropy, providers=self._providers, settings=settings),
             enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
-            approve=ApproveSession(store, clock, entropy, self._end, book=self._rules.book),
+            approve=ApproveSession(store, clock, entropy, self._end, may=self._rules.book.require_approve),
             activate=ActivateApproved(
                 store,
                 clock,
@@ -368,6 +390,7 @@ class Deployment:
             ),
             usage=WeighUsage(store, clock, entropy, self._end),
             signals=self._signals,
+            step_up=StepUp(store, clock, entropy, self._short_tokens()),
             triggers=AddTrigger(store, clock, entropy, sealer=self._sealer, kinds=tuple(TRIGGERS)),
         )
 
@@ -380,9 +403,12 @@ def _triggers() -> Mapping[str, object]:
     return made
 
 
-def _attestors(store: Store, clock: Clock, issuer: str, *, federation: Federation) -> Mapping[str, Attestor]:
+def _attestors(
+    store: Store, clock: Clock, issuer: str, *, federation: Federation, peers: PeerTrust
+) -> Mapping[str, Attestor]:
     tokens = PublishedTokens(IssuerKeys(clock, federation), SpiffeBundles(clock, federation))
-    return make_attestors(Equipment(store, Assertions(issuer), tokens, AskedPlatforms(federation)))
+    platforms, certificates = AskedPlatforms(federation), ShownCertificates(peers.authorities)
+    return make_attestors(Equipment(store, Assertions(issuer), tokens, platforms, certificates))
 
 
 async def assemble(serving: Serving) -> Deployment:

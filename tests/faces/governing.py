@@ -17,7 +17,7 @@ from sojourn.core.secret import Secret
 from sojourn.core.session import Session, State, lower
 from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Usage
-from sojourn.faces.http.doors import Activation
+from sojourn.faces.http.doors import Activation, Token
 from sojourn.faces.http.governance import Governance
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.store import KillFilter
@@ -153,6 +153,16 @@ class Outside:
         raise NotFound("unknown_trigger", "there is no such trigger")
 
 
+class NoSteps:
+    """No action can be asked for."""
+
+    async def ask(self, session: SessionId, audience: str, action: str, detail: str) -> Approval:
+        raise Invalid("needs_no_approval", "nobody can be asked")
+
+    async def use(self, session: SessionId, approval: ApprovalId) -> Token:
+        raise NotFound("unknown_task", "no such request")
+
+
 def governance_of(store: Rows) -> Governance:
     """Every scripted verb."""
     orders, shrink = Orders(), Shrink(store)
@@ -167,4 +177,5 @@ def governance_of(store: Rows) -> Governance:
         usage=Weighs(),
         signals=Outside(),
         triggers=Outside(),
+        step_up=NoSteps(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -13,12 +13,15 @@ from sojourn.core.change import Change
 from sojourn.core.charter import ApprovalRule, apply
 from sojourn.core.client import Client, Role, register
 from sojourn.core.ending import Reason
-from sojourn.core.errors import Conflict, Refused
+from sojourn.core.errors import Conflict, Invalid, Refused
 from sojourn.core.ids import CharterId, ClientId, OwnerId
 from sojourn.core.record import RowKind
 from sojourn.core.session import Session, State
+from sojourn.ports.store import Mark
 from sojourn.services.activate_approved import ActivateApproved
 from sojourn.services.approve_session import ApproveSession
+from sojourn.services.mint_tokens import Token
+from sojourn.services.step_up import StepUp
 from tests.services.rig import play
 from tests.sim.scenarios import EVIDENCE
 from tests.sim.world import KEY, Node, World
@@ -54,6 +57,11 @@ class Desk:
         opening = await self.process.open(self.world.ask())
         (asked,) = await self.process.store.approvals(opening.session.id)
         return opening.session, asked
+
+    async def approve_template(self) -> None:
+        asked = await self.approve.ask_for_template("demo", self.people["eve"])
+        for name in ("ada", "carol"):
+            await self.say(asked, name)
 
     async def say(
         self, asked: Approval, name: str, *, yes: bool = True, shown: str | None = None
@@ -237,5 +245,54 @@ def test_a_template_approved_once_opens_its_sessions_unasked_until_it_expires() 
         assert opened.state is State.APPROVED
         await desk.world.clock.sleep(5 * 60 + 1)
         assert (await desk.process.open(desk.world.ask())).session.state is State.REQUESTED
+
+    people(story)
+
+
+def test_one_approved_action_brings_one_short_token_and_no_wider_session() -> None:
+    async def story(desk: Desk) -> None:
+        await desk.approve_template()
+        opening = await desk.process.open(desk.world.ask("db"))
+        live = (await desk.process.activate(opening.session)).session
+        minted: list[Session] = []
+
+        def mint(session: Session, mark: Mark) -> list[Token]:
+            minted.append(session)
+            return [Token("https://api", "jwt", desk.world.clock.now(), "write")]
+
+        steps = StepUp(desk.process.store, desk.world.clock, desk.world.entropy, mint)
+        with pytest.raises(Invalid, match="unknown_action"):
+            await steps.ask(live.id, "https://api", "drop", "")
+        asked = await steps.ask(live.id, "https://api", "write", "one order")
+        with pytest.raises(Refused, match="not_approved_yet"):
+            await steps.use(live.id, asked.id)
+        for name in ("ada", "carol"):
+            await desk.say(asked, name)
+
+        await steps.use(live.id, asked.id)
+        with pytest.raises(Refused, match="replayed"):
+            await steps.use(live.id, asked.id)
+
+        (only,) = minted
+        assert only.grants.actions_at("https://api") == ("write",) and not only.grants.targets
+        kept = await desk.process.store.session(live.id)
+        assert kept is not None and kept.grants == live.grants
+
+    people(story)
+
+
+def test_a_policy_may_forbid_a_person_to_approve_and_never_to_deny() -> None:
+    async def story(desk: Desk) -> None:
+        async def may(session: Session, by: Client, now: datetime) -> None:
+            raise Refused("policy_refused", f"{by.name} may not approve {session.task.kind}")
+
+        desk.approve = ApproveSession(
+            desk.process.store, desk.world.clock, desk.world.entropy, desk.process.end, may=may
+        )
+        _, asked = await desk.open()
+
+        with pytest.raises(Refused, match="policy_refused"):
+            await desk.say(asked, "ada")
+        assert (await desk.say(asked, "ada", yes=False)).state is ApprovalState.DENIED
 
     people(story)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -104,5 +105,28 @@ def test_an_ended_session_reserves_nothing() -> None:
 
         with pytest.raises(Refused, match="session_ended"):
             await weighing(world, process).reserve(opened.id, guard(world), Amounts(calls=1))
+
+    play(story)
+
+
+def test_a_session_that_nobody_uses_ends_at_a_beat_and_one_that_is_used_goes_on() -> None:
+    async def story(world: World, process: Node) -> None:
+        (charter,) = await world.store.charters()
+        newer = replace(charter, id=CharterId("cha_2"), number=2, idle=timedelta(seconds=8))
+        await world.store.commit(Change(steps=(apply(newer),)))
+        used, unused = (await world.open(process)).session, (await world.open(process)).session
+        await world.clock.sleep(6)
+        await weighing(world, process).report(
+            used.id, guard(world), Amounts(calls=1), chunk=None, actions={"read": 1}
+        )
+        await world.clock.sleep(3)
+
+        beat = await process.beat(used.id, used.key)
+        with pytest.raises(Refused, match="session_ended"):
+            await process.beat(unused.id, unused.key)
+
+        ended = next(one for one in world.store.all_sessions() if one.id == unused.id)
+        assert beat.session.state is State.ACTIVE and ended.cause is not None
+        assert ended.cause.reason is Reason.IDLE
 
     play(story)

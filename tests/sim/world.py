@@ -178,7 +178,7 @@ class Node:
         self.reattest = reattest = ReattestSession(
             store, clock, attestors, end=self.end, suspend=self.suspend
         )
-        self.beat = BeatSession(store, clock, mint, self.beats, reattest=reattest)
+        self.beat = BeatSession(store, clock, mint, self.beats, reattest=reattest, end=self.end)
         self.resume = ResumeSession(
             store,
             clock,

@@ -47,6 +47,7 @@ class Wish:
     grants: Sequence[str] | None = None
     duration: timedelta | None = None
     context: Mapping[str, str] = field(default_factory=dict)
+    supersedes: str | None = None  # the id of the session whose place it takes
 
     def to_json(self) -> dict[str, object]:
         """As the API wants it."""
@@ -57,6 +58,8 @@ class Wish:
             body["duration_s"] = int(self.duration.total_seconds())
         if self.context:
             body["context"] = dict(self.context)
+        if self.supersedes is not None:
+            body["supersedes"] = self.supersedes
         return body
 
 

@@ -105,6 +105,8 @@ class Session:
     client_name: str = ""  # what policies call the client; it keeps its name for life
     pauses_at: datetime | None = None  # when its change window closes and it is to be suspended
     break_glass: bool = False  # opened in an emergency, so its use is reviewed by a person
+    idle: timedelta | None = None  # without a reported use for so long it ends
+    supersedes: SessionId | None = None  # the session whose place it takes when it is active
 
 
 def request(session: Session, unknown_claims: tuple[str, ...] = ()) -> Step[Session]:

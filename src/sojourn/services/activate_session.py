@@ -34,6 +34,7 @@ from sojourn.services._reconciling import require_reconciled
 from sojourn.services._reported_over import reported_over
 from sojourn.services._sending import Credential, RecordOutcomes, Sending
 from sojourn.services._status_places import StatusPlaces
+from sojourn.services._superseding import supersede
 from sojourn.services.end_session import EndSession
 from sojourn.services.mint_tokens import MintTokens, Token
 
@@ -96,7 +97,9 @@ class ActivateSession:
                 return await self._activate_bare(session)
             session, sending = await self._plan(session, targets)
             await self._issue(sending, targets)
-            return await self._activate(session, sending, targets)
+            activation = await self._activate(session, sending, targets)
+            await supersede(self._end, activation.session)
+            return activation
         except SojournError as error:
             if not isinstance(error, Conflict):
                 await self._give_up(session, sending, error.code)

@@ -6,6 +6,7 @@ anywhere.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from sojourn.core.approval import (
@@ -30,7 +31,9 @@ from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
 from sojourn.services._retry import decide_again
 from sojourn.services.end_session import EndSession
-from sojourn.services.policy_book import PolicyBook
+
+MayApprove = Callable[[Session, Client, datetime], Awaitable[object]]
+"""Refuses an operator whom a policy forbids to approve this session; it never permits anything."""
 
 
 class ApproveSession:
@@ -43,9 +46,9 @@ class ApproveSession:
         entropy: Entropy,
         end: EndSession,
         *,
-        book: PolicyBook | None = None,
+        may: MayApprove | None = None,
     ) -> None:
-        self._book = book
+        self._may = may
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -131,10 +134,10 @@ class ApproveSession:
     ) -> Approval:
         approval = await self._read(approval_id)
         now = self._clock.now()
-        if yes and approval.session is not None:
-            await self._require_right(approval.session, by, now)
         given = Answer(by.id, by.name, by.thumbprint, yes, now, detail)
         step = answer(approval, given, by, shown_hash)
+        if yes and self._may is not None and (about := await self._about(approval)):
+            await self._may(about, by, now)
         steps: list[Step[Row]] = [step]
         if approval.session is not None and step.row.state is not ApprovalState.PENDING:
             steps.append(await self._concerned(step.row, given))
@@ -142,11 +145,10 @@ class ApproveSession:
         await self._store.commit(Change(steps=tuple(steps), pins=(pin(RowKind.CLIENT, by),)))
         return step.row
 
-    async def _require_right(self, session_id: SessionId, by: Client, now: datetime) -> None:
-        """A yes is asked of the policies; a no takes away, and is asked of nobody."""
-        session = await self._store.session(session_id)
-        if self._book is not None and session is not None:
-            await self._book.require_approve(session, by, now)
+    async def _about(self, approval: Approval) -> Session | None:
+        """The session that a request is about: the one that waits, or the one that wants an action."""
+        named = approval.session or approval.shown.get("session")
+        return await self._store.session(SessionId(named)) if isinstance(named, str) else None
 
     async def _concerned(self, approval: Approval, given: Answer) -> Step[Session]:
         """The session, approved or refused; what has left meanwhile cannot be approved."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sojourn.core.change import Change, pin
+from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, NotFound, Refused, Unauthenticated
 from sojourn.core.family import parent_of
 from sojourn.core.ids import SessionId
@@ -14,8 +15,10 @@ from sojourn.core.session import LEAVING, Session, State, is_live, reason_of, re
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Mark, Store
+from sojourn.services._idle import is_idle
 from sojourn.services._retry import decide_again
 from sojourn.services.beat_book import BeatBook
+from sojourn.services.end_session import EndSession
 from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.mint_tokens import MintTokens, Token
 from sojourn.services.reattest_session import ReattestSession
@@ -41,6 +44,7 @@ class BeatSession:
         *,
         reattest: ReattestSession,
         keep: KeepAllowed | None = None,
+        end: EndSession,
     ) -> None:
         self._keep = keep
         self._store = store
@@ -48,6 +52,7 @@ class BeatSession:
         self._mint = mint
         self._beats = beats
         self._reattest = reattest
+        self._end = end
 
     async def __call__(
         self, session_id: SessionId, key: str, *, renew: bool = False, evidence: Evidence | None = None
@@ -98,6 +103,9 @@ class BeatSession:
             return Beat(session, ())
         if self._keep is not None:
             await self._keep(session, renew=wants_renewal)
+        if await is_idle(self._store, session, now):
+            await self._end(session.id, Cause(Reason.IDLE, "beat"))
+            raise Refused("session_ended", "the session has ended: `idle`")
         if wants_renewal:
             session, mark = await self._renewed(session, now)
         await self._beats.note(session, now)

@@ -33,6 +33,7 @@ from sojourn.services._asking import must_ask, request_for
 from sojourn.services._offboarded import require_owner
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._runs import claim_run
+from sojourn.services._superseding import require_predecessor
 from sojourn.services.opening_rules import OpeningRules, Ruled
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class OpenRequest:
     once: tuple[Once, ...] = ()
     idempotency: str | None = None
     request_hash: str = ""
+    supersedes: SessionId | None = None
 
 
 class Asked(Protocol):
@@ -76,6 +78,8 @@ class Asked(Protocol):
     def idempotency(self) -> str | None: ...
     @property
     def request_hash(self) -> str: ...
+    @property
+    def supersedes(self) -> SessionId | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class OpenSession:
         if charter is None:
             raise NotFound("unknown_charter", f"there is no charter `{asked.task.kind}`")
         await require_owner(self._store, charter)
+        await require_predecessor(self._store, asked.supersedes, attestation.client, asked.task)
         name, seen = attestation.client.name, attestation.selectors
         admission = admit(charter, name, asked.grants, asked.duration, attested=seen)
         await self._require_ready(admission.grants)
@@ -219,6 +224,8 @@ class OpenSession:
             attestor=asked.evidence.type,
             client_name=attested.client.name,
             break_glass=charter.break_glass,
+            supersedes=asked.supersedes,
+            idle=charter.idle,
         )
 
     async def _commit(

@@ -67,6 +67,7 @@ class SessionView(Answer):
     renewals_left: int
     beat: BeatRuleView
     phase: str | None
+    supersedes: str | None
     attestor: str
     key: str
     context: dict[str, str]

@@ -165,6 +165,8 @@ ROUTES: Final = (
     Row("POST", SES + "/suspend", moves.suspend, C, answers.SessionView),
     Row("POST", SES + "/resume", opening.resume, E, answers.OpenedView, hot=True),
     Row("POST", "/v1/kills", kills.order_kill, C, kills.KillView, 202, also={200: kills.CountView}),
+    Row("POST", SES + "/step-up", approvals.ask_for_action, S, approvals.ApprovalView, 202),
+    Row("POST", SES + "/step-up/{approval_id}", approvals.use_action, S, approvals.StepUpView),
     Row("GET", "/v1/approvals", approvals.list_approvals, C, approvals.ApprovalsView),
     Row("GET", APR, approvals.show_approval, C, approvals.ApprovalView),
     Row("POST", APR, approvals.answer_approval, C, approvals.ApprovalView),

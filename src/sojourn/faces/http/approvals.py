@@ -19,10 +19,10 @@ from sojourn.core.ids import APPROVAL, ApprovalId, to_uuid
 from sojourn.core.session import Session
 from sojourn.core.window import show
 from sojourn.faces.http import views
-from sojourn.faces.http.answers import Answer, SessionView
-from sojourn.faces.http.callers import Lister, ReadingOperator, WritingOperator
+from sojourn.faces.http.answers import Answer, SessionView, TokenView
+from sojourn.faces.http.callers import Lister, ReadingOperator, SessionHolder, WritingOperator
 from sojourn.faces.http.desk import Desk, desk_of
-from sojourn.faces.http.schemas import Detail, Line, Wire
+from sojourn.faces.http.schemas import Action, Audience, Detail, Line, Wire
 
 Status = Literal["pending", "approved", "denied", "expired", "withdrawn"]
 
@@ -124,6 +124,38 @@ async def ask_for_template(request: Request, caller: WritingOperator, name: str)
     """Ask for the approval of a whole charter version: its sessions then open without being asked about."""
     desk = desk_of(request)
     return views.reply(view(desk, await desk.verbs.governance.approve.ask_for_template(name, caller)), 201)
+
+
+class StepUpBody(Wire):
+    """One action at one audience, and why."""
+
+    audience: Audience
+    action: Action
+    detail: Detail = ""
+
+
+class StepUpView(Answer):
+    """A token for one action, shown once."""
+
+    token: TokenView
+
+
+async def ask_for_action(request: Request, viewed: SessionHolder, body: StepUpBody) -> Response:
+    """Ask people for one action that the charter offers and the session does not hold."""
+    desk = desk_of(request)
+    await desk.replays.spend(viewed.once)
+    verb = desk.verbs.governance.step_up
+    asked = await verb.ask(viewed.session.id, body.audience, body.action, body.detail)
+    return views.reply(view(desk, asked), 202)
+
+
+async def use_action(request: Request, viewed: SessionHolder, approval_id: str) -> Response:
+    """Take the one token for an approved action."""
+    desk = desk_of(request)
+    await desk.replays.spend(viewed.once)
+    known = await _find(desk, approval_id)
+    token = await desk.verbs.governance.step_up.use(viewed.session.id, known.id)
+    return views.reply({"token": views.tokens([token])[0]})
 
 
 async def waiting(desk: Desk, session: Session) -> Response:

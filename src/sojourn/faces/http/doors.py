@@ -131,6 +131,7 @@ class OpenRequest:
     once: tuple[Once, ...]
     idempotency: str | None
     request_hash: str
+    supersedes: SessionId | None = None
 
 
 class OpenSession(Protocol):

@@ -17,7 +17,7 @@ from sojourn.core.secret import Secret
 from sojourn.core.session import Session, State
 from sojourn.core.trigger import Trigger
 from sojourn.core.usage import Amounts, Usage
-from sojourn.faces.http.doors import Activation
+from sojourn.faces.http.doors import Activation, Token
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.trigger import Delivery
 
@@ -143,6 +143,14 @@ class AddTrigger(Protocol):
     async def remove(self, name: str, /) -> Trigger: ...
 
 
+class StepUp(Protocol):
+    """Single actions that people approve once."""
+
+    async def ask(self, session: SessionId, audience: str, action: str, detail: str, /) -> Approval: ...
+
+    async def use(self, session: SessionId, approval: ApprovalId, /) -> Token: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Governance:
     """The verbs, made in `wiring`."""
@@ -156,3 +164,4 @@ class Governance:
     usage: WeighUsage
     signals: RouteSignals
     triggers: AddTrigger
+    step_up: StepUp

@@ -22,6 +22,7 @@ TAKES_AWAY: Final = frozenset(
         "drain_target",
         "remove_target",
         "remove_client",
+        "enter_phase",
         "order_kill",
         "offboard_owner",
         "revoke_key",

@@ -45,7 +45,9 @@ class EvidenceBody(Wire):
     """What a workload presents to be recognised."""
 
     type: Name
-    assertion: Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]
+    assertion: Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")] = (
+        ""  # a certificate needs none
+    )
     client: Name | None = None  # which client it stands for; a key says so by itself
 
 
@@ -64,6 +66,7 @@ class OpenBody(Wire):
     grants: Annotated[list[Name], Field(max_length=64)] = []
     duration_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
     context: Annotated[dict[Name, Line], Field(max_length=32)] = {}
+    supersedes: Line | None = None
 
 
 class ChildBody(Wire):

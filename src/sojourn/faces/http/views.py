@@ -54,6 +54,7 @@ def session(value: Session) -> Json:
             "evidence": value.beat.evidence,
         },
         "phase": value.phase,
+        "supersedes": value.supersedes,
         "attestor": value.attestor,
         "key": value.key,
         "context": dict(value.context),
