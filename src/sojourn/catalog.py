@@ -15,6 +15,7 @@ ATTESTORS: Final[Mapping[str, str]] = {
     "kubernetes": "sojourn.attestors.kubernetes:Kubernetes",
     "oidc": "sojourn.attestors.oidc:GenericOidc",
     "spiffe": "sojourn.attestors.spiffe:Spiffe",
+    "mtls": "sojourn.attestors.mtls:MutualTls",
     "spiffe_x509": "sojourn.attestors.spiffe_x509:SpiffeX509",
 }
 

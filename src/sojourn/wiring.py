@@ -28,6 +28,7 @@ from sojourn.adapters.key_ring import KeyRing
 from sojourn.adapters.local_bell import LocalBell
 from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.platforms import AskedPlatforms
+from sojourn.adapters.shown_certificates import ShownCertificates
 from sojourn.adapters.socket_vault import SocketVault
 from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
@@ -162,7 +163,9 @@ class Deployment:
             sealer=keys.sealer,
             kinds={name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)},
         )
-        self._attestors = _attestors(self.store, self.clock, settings.issuer, federation=federation)
+        self._attestors = _attestors(
+            self.store, self.clock, settings.issuer, federation=federation, peers=self._peers
+        )
         self._reattest = ReattestSession(
             self.store, self.clock, self._attestors, end=self._end, suspend=self._suspend
         )
@@ -400,9 +403,12 @@ def _triggers() -> Mapping[str, object]:
     return made
 
 
-def _attestors(store: Store, clock: Clock, issuer: str, *, federation: Federation) -> Mapping[str, Attestor]:
+def _attestors(
+    store: Store, clock: Clock, issuer: str, *, federation: Federation, peers: PeerTrust
+) -> Mapping[str, Attestor]:
     tokens = PublishedTokens(IssuerKeys(clock, federation), SpiffeBundles(clock, federation))
-    return make_attestors(Equipment(store, Assertions(issuer), tokens, AskedPlatforms(federation)))
+    platforms, certificates = AskedPlatforms(federation), ShownCertificates(peers.authorities)
+    return make_attestors(Equipment(store, Assertions(issuer), tokens, platforms, certificates))
 
 
 async def assemble(serving: Serving) -> Deployment:

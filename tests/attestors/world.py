@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
 
+from cryptography.x509 import Certificate
+
 from sojourn.adapters.catalog_attestors import Equipment, make_attestors
 from sojourn.adapters.foreign_tokens import PublishedTokens
 from sojourn.adapters.issuer_keys import IssuerKeys
 from sojourn.adapters.platforms import AskedPlatforms
+from sojourn.adapters.shown_certificates import ShownCertificates
 from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.core.change import Change
@@ -38,6 +41,7 @@ class World:
         self.clock = SystemClock()
         self.places: dict[str, IssuerPlace] = {}
         self.domains: dict[str, TrustDomain] = {}
+        self.client_authorities: list[Certificate] = []
 
     @property
     def reach(self) -> Reach:
@@ -57,7 +61,7 @@ class World:
 
     async def attest(self, kind: str, assertion: str, *, client: str = "deploy") -> Attestation:
         """Show a token, as an open does; what serves once is spent."""
-        attestation = await self._attestors()[kind].attest(Evidence(kind, assertion, client), self.now())
+        attestation = await self.attestors()[kind].attest(Evidence(kind, assertion, client), self.now())
         await self.store.commit(Change(once=attestation.once))
         return attestation
 
@@ -65,7 +69,9 @@ class World:
         """The time of the world, which is the machine's."""
         return datetime.now(UTC)
 
-    def _attestors(self) -> Mapping[str, Attestor]:
+    def attestors(self) -> Mapping[str, Attestor]:
+        """Every attestor of the catalogue."""
         federation = Federation(self.places, self.domains)
         tokens = PublishedTokens(IssuerKeys(self.clock, federation), SpiffeBundles(self.clock, federation))
-        return make_attestors(Equipment(self.store, None, tokens, AskedPlatforms(federation)))
+        certificates = ShownCertificates(self.client_authorities)
+        return make_attestors(Equipment(self.store, None, tokens, AskedPlatforms(federation), certificates))

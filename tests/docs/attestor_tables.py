@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.architecture.tree import ROOT
 
-from sojourn.attestors import github_actions, gitlab_ci, kubernetes, oidc, spiffe, spiffe_x509
+from sojourn.attestors import github_actions, gitlab_ci, kubernetes, mtls, oidc, spiffe, spiffe_x509
 from sojourn.attestors._claims import CHECKED, ClaimTable
 
 FOLDER: Final = ROOT / "docs" / "reference" / "attestors"
@@ -18,6 +18,7 @@ TABLES: Final[Mapping[str, ClaimTable]] = {
     "github_actions": github_actions.TABLE,
     "gitlab_ci": gitlab_ci.TABLE,
     "kubernetes": kubernetes.TABLE,
+    "mtls": mtls.TABLE,
     "oidc": ClaimTable("oidc", {"sub": "sub"}, ignored=oidc.IGNORED),
     "spiffe": spiffe.TABLE,
     "spiffe_x509": spiffe_x509.TABLE,

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from sojourn.catalog import ATTESTORS
 from sojourn.ports.attestor import Attestor
+from sojourn.ports.certificates import Certificates
 from sojourn.ports.foreign_tokens import ForeignTokens, Platforms
 from sojourn.ports.store import Store
 
@@ -21,6 +22,7 @@ class Equipment:
     assertions: object
     tokens: ForeignTokens
     platforms: Platforms
+    certificates: Certificates
 
 
 _NEEDS: Final[Mapping[str, Callable[[Equipment], tuple[object, ...]]]] = {
@@ -30,6 +32,7 @@ _NEEDS: Final[Mapping[str, Callable[[Equipment], tuple[object, ...]]]] = {
     "kubernetes": lambda e: (e.store, e.tokens, e.platforms),
     "oidc": lambda e: (e.store, e.tokens),
     "spiffe": lambda e: (e.store, e.tokens),
+    "mtls": lambda e: (e.store, e.certificates),
     "spiffe_x509": lambda e: (e.store, e.tokens),
 }
 

@@ -66,18 +66,18 @@ async def client_of(store: Store, evidence: Evidence, *, attestor: str | None = 
     Raises:
         Unauthenticated: code `bad_evidence`, the same words for every reason.
     """
-    client = await _named(store, evidence.client)
+    client = await named(store, evidence.client)
     if (
         client is None
         or client.removed_at is not None
         or client.role is not Role.WORKLOAD
         or client.attestor != (attestor or evidence.type)
     ):
-        raise _no_client()
+        raise no_client()
     return client
 
 
-def _no_client() -> Unauthenticated:
+def no_client() -> Unauthenticated:
     """Who cannot show a token of the right issuer does not learn which clients there are."""
     return Unauthenticated("bad_evidence", "the evidence stands for no client that takes it")
 
@@ -89,11 +89,12 @@ def telling_nothing() -> Iterator[None]:
         yield
     except Unauthenticated as error:
         if error.code in ("bad_token", "unknown_kid"):
-            raise _no_client() from error
+            raise no_client() from error
         raise
 
 
-async def _named(store: Store, name: str) -> Client | None:
+async def named(store: Store, name: str) -> Client | None:
+    """The client of that name or id."""
     try:
         to_uuid(CLIENT, name)
     except Invalid:

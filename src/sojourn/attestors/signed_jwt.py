@@ -86,6 +86,6 @@ class SignedJwt:
         except Invalid:
             return None
         client = await self._store.client(ClientId(claimed))
-        if client is None or client.removed_at is not None or client.federated:
+        if client is None or client.removed_at is not None or not client.jwk:
             return None
         return client

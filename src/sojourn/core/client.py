@@ -49,11 +49,6 @@ class Client:
     certificate: Mapping[str, str] = field(default_factory=dict)
     """What its TLS certificate must match (RFC 8705, section 2), if it may authenticate by one."""
 
-    @property
-    def federated(self) -> bool:
-        """Whether a rule stands in for a key."""
-        return bool(self.rule)
-
 
 def check_name(name: str) -> None:
     """Refuse what is no name for a client.

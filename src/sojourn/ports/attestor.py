@@ -18,6 +18,7 @@ class Evidence:
     type: str
     assertion: str
     client: str = ""  # the name or id of the client it stands for; a key says so by itself
+    certificate: bytes | None = None  # DER, as the connection or a trusted proxy showed it
 
 
 @dataclass(frozen=True, slots=True)

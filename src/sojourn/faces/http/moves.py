@@ -28,7 +28,7 @@ async def beat(request: Request, session_id: str, body: BeatBody = BeatBody()) -
     desk = desk_of(request)
     viewed = await session_holder(request, session_id)
     try:
-        evidence = None if body.evidence is None else evidence_of(body.evidence)
+        evidence = None if body.evidence is None else evidence_of(request, body.evidence)
         beaten = await desk.verbs.beat(
             viewed.session.id, viewed.session.key, renew=body.renew, evidence=evidence
         )

@@ -23,10 +23,12 @@ from sojourn.faces.http import approvals, views
 from sojourn.faces.http.callers import find, holder, no_such_session
 from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.doors import Activation, Opening, OpenRequest
+from sojourn.faces.http.peer import presented
 from sojourn.faces.http.schemas import EvidenceBody, OpenBody, ResumeBody
 from sojourn.ports.attestor import Evidence
 
 _LONGEST_KEY = 255
+_BY_CERTIFICATE = "mtls"
 
 
 async def open_session(
@@ -49,7 +51,7 @@ async def _approve(request: Request, desk: Desk, body: OpenBody) -> Opening:
     held = holder(request)
     desk.replays.note(held.once, desk.clock.now())
     asked = OpenRequest(
-        evidence=evidence_of(body.evidence),
+        evidence=evidence_of(request, body.evidence),
         task=Task(body.task.kind, body.task.ref),
         grants=tuple(body.grants),
         duration=None if body.duration_s is None else timedelta(seconds=body.duration_s),
@@ -72,7 +74,7 @@ async def resume(request: Request, session_id: str, body: ResumeBody) -> Respons
     if session.key != held.thumbprint:
         raise no_such_session()
     activation = await desk.verbs.resume(
-        session.id, evidence_of(body.evidence), held.thumbprint, (held.once,)
+        session.id, evidence_of(request, body.evidence), held.thumbprint, (held.once,)
     )
     return views.reply(opened(desk, activation))
 
@@ -86,7 +88,7 @@ async def activate(request: Request, session_id: str, body: ResumeBody) -> Respo
     if session.key != held.thumbprint:
         raise no_such_session()
     verb = desk.verbs.governance.activate
-    activation = await verb(session.id, evidence_of(body.evidence), held.thumbprint, (held.once,))
+    activation = await verb(session.id, evidence_of(request, body.evidence), held.thumbprint, (held.once,))
     return views.reply(opened(desk, activation))
 
 
@@ -97,9 +99,10 @@ def _predecessor(body: OpenBody) -> SessionId | None:
     return SessionId(body.supersedes)
 
 
-def evidence_of(body: EvidenceBody) -> Evidence:
-    """What was presented, in our words."""
-    return Evidence(body.type, body.assertion, body.client or "")
+def evidence_of(request: Request, body: EvidenceBody) -> Evidence:
+    """What was presented, in our words; a certificate is what the connection showed, never said."""
+    shown = presented(request, desk_of(request).peers) if body.type == _BY_CERTIFICATE else None
+    return Evidence(body.type, body.assertion, body.client or "", None if shown is None else shown.der)
 
 
 def idempotency_of(request: Request) -> str | None:

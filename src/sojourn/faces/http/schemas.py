@@ -45,7 +45,9 @@ class EvidenceBody(Wire):
     """What a workload presents to be recognised."""
 
     type: Name
-    assertion: Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]
+    assertion: Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")] = (
+        ""  # a certificate needs none
+    )
     client: Name | None = None  # which client it stands for; a key says so by itself
 
 
