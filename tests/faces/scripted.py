@@ -30,11 +30,12 @@ from sojourn.core.target import Target
 from sojourn.core.token import choose_audience
 from sojourn.core.window import to_micros
 from sojourn.faces.http.doors import ChildRequest, OpenRequest
-from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
-from sojourn.ports.attestor import Attestation, Evidence
+from sojourn.jose import VerifyKey
+from sojourn.ports.attestor import Evidence
 from sojourn.ports.provider import Check, Incoming, Outgoing
 from sojourn.ports.store import FeedPage, Head, Mark, Rules, SessionFilter, Store
 from sojourn.services.mint_tokens import MintTokens
+from tests.faces.attesting import JwtAttestor
 from tests.faces.governing import NoOrders
 from tests.faces.samples import (
     ISSUER,
@@ -158,23 +159,6 @@ def _matches(session: Session, which: SessionFilter) -> bool:
     return (which.client is None or session.client == which.client) and (
         which.states is None or session.state in which.states
     )
-
-
-@dataclass(frozen=True)
-class JwtAttestor:
-    """`private_key_jwt` by the real signatures."""
-
-    store: MemoryStore
-
-    async def attest(self, evidence: Evidence, now: datetime) -> Attestation:
-        client = self.store.people.get(peek_client(evidence.assertion))
-        if client is None or client.removed_at is not None:
-            raise Unauthenticated("bad_assertion", "unknown client")
-        key = VerifyKey.from_jwk(client.jwk)
-        read = verify_client_assertion(evidence.assertion, key, ISSUER, client_id=client.id, now=now)
-        return Attestation(
-            client, (Once("assertion", f"{client.id}:{read.jti}", now + timedelta(minutes=3)),)
-        )
 
 
 @dataclass

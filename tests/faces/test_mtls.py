@@ -22,8 +22,8 @@ from sojourn.core.client import Client, Role
 from sojourn.faces.http.app import build
 from sojourn.faces.http.serving import Listen, peers_of, serve
 from sojourn.jose import Es256Key, sign_client_assertion
+from tests.faces.attesting import JwtAttestor
 from tests.faces.samples import ISSUER, a_client
-from tests.faces.scripted import JwtAttestor
 from tests.faces.world import World
 from tests.guard.world import free_port, until
 from tests.rig.certificates import HERE, Pair, make

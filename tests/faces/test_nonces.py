@@ -14,8 +14,8 @@ from sojourn.core.nonce import WINDOW_S, nonces_at
 from sojourn.core.proof import ath_of
 from sojourn.faces.http.app import build
 from sojourn.jose import sign_client_assertion, sign_proof
+from tests.faces.attesting import JwtAttestor
 from tests.faces.samples import ISSUER
-from tests.faces.scripted import JwtAttestor
 from tests.faces.world import World
 
 pytestmark = pytest.mark.anyio

@@ -23,10 +23,11 @@ from sojourn.services._own_tokens import OwnTokens
 from sojourn.services.end_session import EndSession
 from sojourn.services.inspect_token import InspectToken, RevokeToken
 from sojourn.services.write_status import WriteStatus
+from tests.faces.attesting import JwtAttestor
 from tests.faces.governing import governance_of
 from tests.faces.ruling import Ruling
 from tests.faces.samples import ISSUER, a_client
-from tests.faces.scripted import JwtAttestor, MemoryStore, Script
+from tests.faces.scripted import MemoryStore, Script
 from tests.faces.scripted_federation import Federate
 from tests.faces.scripted_parts import Notes, QuietBell, Reconcile, SetClock, Signer
 

@@ -24,7 +24,7 @@ from sojourn.core.ids import CharterId, ClientId, OwnerId, TargetId
 from sojourn.core.scope import AudienceGrant, TargetGrant, collect
 from sojourn.core.session import BeatRule, Session, State, Task
 from sojourn.core.target import Target, TargetState, add, preflighted
-from sojourn.ports.attestor import Attestation, Evidence
+from sojourn.ports.attestor import Evidence
 from sojourn.ports.provider import Provider
 from sojourn.ports.store import Head, Store
 from sojourn.services._kept import KeptSecrets
@@ -48,6 +48,7 @@ from sojourn.testing.clock import LoopClock, SeededEntropy
 from sojourn.testing.fakes import FakeProviders, FakeTarget, Fault, OpenSealer
 from sojourn.testing.memory_store import MemoryStore
 from tests.sim.laws import Laws, RecordingSigner
+from tests.sim.vouch import Vouch
 
 KEY: Final = "thumbprint-of-the-session-key"
 SEND_FAULTS: Final = (Fault.UNSENT, Fault.NO_EFFECT, Fault.LOST_ANSWER, Fault.HELD)
@@ -126,18 +127,6 @@ class GateProvider:
 def _forget_error(wire: asyncio.Future[object]) -> None:
     if not wire.cancelled():
         wire.exception()
-
-
-class Vouch:
-    """Evidence that always holds, for the one workload there is."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self.observed: dict[str, str] = {}
-
-    async def attest(self, evidence: Evidence, now: object) -> Attestation:
-        """It is the workload, in the context that a test set."""
-        return Attestation(self._client, context=dict(self.observed))
 
 
 class Node:
