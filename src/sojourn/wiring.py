@@ -1,15 +1,13 @@
-"""The one place where ports meet adapters: a deployment, from its folder to its running loops.
+"""The one place where ports meet adapters: a deployment, from its folder to its loops.
 
-Nothing here decides anything. `dev` and `serve` are what the command calls; both return when
-the server has stopped.
+Nothing here decides anything.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -39,10 +37,8 @@ from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
 from sojourn.core.client import Role
-from sojourn.core.errors import Unavailable
 from sojourn.core.signing_key import Purpose
 from sojourn.dev_workload import DevWorkload
-from sojourn.faces.http import request_log
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
 from sojourn.faces.http.governance import Governance
@@ -50,9 +46,8 @@ from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Pace, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
-from sojourn.faces.http.serving import check, peers_of
-from sojourn.faces.http.serving import serve as serve_http
-from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving, read_serving, write_private
+from sojourn.faces.http.serving import peers_of
+from sojourn.faces.http.serving_file import Serving, deployment_id
 from sojourn.jose import VerifyKey
 from sojourn.jose.certificates import registered
 from sojourn.ports.attestor import Attestor
@@ -156,13 +151,8 @@ class Deployment:
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
         self._triggers = _triggers()
-        self._signals = RouteSignals(
-            self.store,
-            self.clock,
-            self._end,
-            sealer=keys.sealer,
-            kinds={name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)},
-        )
+        kinds = {name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)}
+        self._signals = RouteSignals(self.store, self.clock, self._end, sealer=keys.sealer, kinds=kinds)
         self._attestors = _attestors(
             self.store, self.clock, settings.issuer, federation=federation, peers=self._peers
         )
@@ -438,72 +428,3 @@ async def open_store(serving: Serving) -> Store:
     if serving.dsn is not None:
         return await open_postgres(serving.dsn, high_water=high_water)
     return await open_sqlite(serving.state / "sojourn.sqlite3", high_water=high_water)
-
-
-async def run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]] | None = None) -> None:
-    """Serve until a signal asks to stop; `prepare` is done once everything is open.
-
-    Raises:
-        Unavailable: code `store_unavailable`; the disk failed while we served.
-    """
-    check(serving.listen)
-    deployment = await assemble(serving)
-    deployment.start()
-    try:
-        if prepare is not None:
-            await prepare(deployment)
-        _offer(serving, await deployment.invite())
-        failed = deployment.failed
-        await serve_http(
-            deployment.app,
-            serving.listen,
-            started=asyncio.Event(),
-            stop=failed,
-            certificates=deployment.certificates,
-        )
-        if failed.is_set():
-            raise Unavailable("store_unavailable", "the disk failed; mend it, then start again")
-    finally:
-        await deployment.stop()
-
-
-def _offer(serving: Serving, link: str | None) -> None:
-    """Put the first operator's link in a 0600 file, and on the terminal if there is one."""
-    place = serving.state / "invitation"
-    if link is None:
-        place.unlink(missing_ok=True)
-        return
-    write_private(place, link + "\n")
-    if sys.stdout.isatty():
-        sys.stdout.write(f"serving {serving.issuer}\nfirst operator: sojourn login '{link}'\n")
-        return
-    sys.stdout.write(f"serving {serving.issuer}\nfirst operator: sojourn login, with the link in {place}\n")
-    sys.stdout.flush()
-
-
-def serve(config: Path) -> int:
-    """Serve as the file `config` says."""
-    _run(read_serving(config))
-    return 0
-
-
-def dev(state: Path, *, port: int) -> int:
-    """Serve on loopback with embedded SQLite in `state`, with a workload that may open sessions."""
-    usual = profile_path("workload", os.environ)
-
-    async def prepare(deployment: Deployment) -> None:
-        path = await deployment.enrol_dev(state)
-        option = "" if path == usual else f" --profile {path}"
-        sys.stdout.write(f"workload `dev`: sojourn run{option} -- COMMAND\n")
-        sys.stdout.flush()
-
-    _run(dev_serving(state, port), prepare)
-    return 0
-
-
-def _run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]] | None = None) -> None:
-    import uvloop
-
-    request_log.configure(sys.stderr)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(serving, prepare))

@@ -280,21 +280,15 @@ Index(
     postgresql_where=text("state IN ('next', 'active')"),
 )
 
-# What may follow what, filled from the core's tables; triggers refuse every other move.
-session_next: Final = Table(
-    "session_next",
-    metadata,
-    Column("state", String(16), nullable=False),
-    Column("next", String(16), nullable=False),
-    PrimaryKeyConstraint("state", "next"),
-)
-lease_next: Final = Table(
-    "lease_next",
-    metadata,
-    Column("state", String(16), nullable=False),
-    Column("next", String(16), nullable=False),
-    PrimaryKeyConstraint("state", "next"),
-)
+
+def _moves(name: str) -> Table:
+    """What may follow what, filled from the core's tables; triggers refuse every other move."""
+    state, following = (Column(which, String(16), nullable=False) for which in ("state", "next"))
+    return Table(name, metadata, state, following, PrimaryKeyConstraint("state", "next"))
+
+
+session_next: Final = _moves("session_next")
+lease_next: Final = _moves("lease_next")
 
 # -- working tables ------------------------------------------------------------------------
 
@@ -337,15 +331,14 @@ beat: Final = Table(
     Column("missed_at", Instant, index=True),
 )
 
-# Since a restore nothing is destroyed in these, until an operator has looked.
+# Since a restore nothing is destroyed in these targets, and these sessions get no tokens, until
+# an operator has looked.
 reconciling: Final = Table(
     "reconciling",
     metadata,
     Column("target", Identifier(ids.TARGET), primary_key=True),
     Column("epoch", Count, nullable=False),
 )
-
-# Since a restore these get no tokens, until an operator has looked.
 restored: Final = Table("restored", metadata, Column("session", Identifier(ids.SESSION), primary_key=True))
 
 # How much the family of a root session has used; chunks are parts that guards hold.
