@@ -1,6 +1,6 @@
-"""A deployment at work: it serves until it is asked to stop, as the command `serve` or `dev` says.
+"""A deployment at work: opened from its folder, it serves until it is asked to stop.
 
-Both return when the server has stopped.
+`serve` and `dev` are what the command calls; both return when the server has stopped.
 """
 
 from __future__ import annotations
@@ -11,13 +11,49 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from sojourn.adapters.file_keys import FileKeys
+from sojourn.adapters.high_water import HighWater
+from sojourn.adapters.opened_store import open_postgres, open_sqlite
+from sojourn.adapters.socket_vault import SocketVault
+from sojourn.adapters.system_clock import SystemClock
 from sojourn.client.profile import profile_path
+from sojourn.config import Settings
 from sojourn.core.errors import Unavailable
 from sojourn.faces.http import request_log
-from sojourn.faces.http.serving import check
+from sojourn.faces.http.serving import check, peers_of
 from sojourn.faces.http.serving import serve as serve_http
-from sojourn.faces.http.serving_file import Serving, dev_serving, read_serving, write_private
-from sojourn.wiring import Deployment, assemble
+from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving, read_serving, write_private
+from sojourn.ports.store import Store
+from sojourn.wiring import Deployment
+
+
+async def assemble(serving: Serving) -> Deployment:
+    """A deployment from its folder: keys and database opened, nothing running yet.
+
+    Raises:
+        SojournError: a key, the database or the folder is not as it must be.
+    """
+    deployment = deployment_id(serving.state)
+    settings = Settings(serving.issuer, deployment, dpop_nonce=serving.dpop_nonce)
+    vault = None if serving.signer is None else SocketVault(serving.signer, SystemClock().monotonic)
+    keys = FileKeys(serving.state / "keys", vault)
+    made = Deployment(
+        await open_store(serving),
+        settings,
+        keys,
+        serving.state / "calendars",
+        federation=serving.federation,
+        peers=peers_of(serving.listen),
+    )
+    return await made.prepare()
+
+
+async def open_store(serving: Serving) -> Store:
+    """The deployment's database, with its high-water mark beside the keys."""
+    high_water = HighWater(serving.state / "keys" / "high-water")
+    if serving.dsn is not None:
+        return await open_postgres(serving.dsn, high_water=high_water)
+    return await open_sqlite(serving.state / "sojourn.sqlite3", high_water=high_water)
 
 
 async def run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]] | None = None) -> None:

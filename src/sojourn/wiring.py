@@ -20,14 +20,11 @@ from sojourn.adapters.catalog_attestors import Equipment, make_attestors
 from sojourn.adapters.catalog_providers import CatalogProviders
 from sojourn.adapters.file_keys import FileKeys
 from sojourn.adapters.foreign_tokens import PublishedTokens
-from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.issuer_keys import IssuerKeys
 from sojourn.adapters.key_ring import KeyRing
 from sojourn.adapters.local_bell import LocalBell
-from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.platforms import AskedPlatforms
 from sojourn.adapters.shown_certificates import ShownCertificates
-from sojourn.adapters.socket_vault import SocketVault
 from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
@@ -46,8 +43,6 @@ from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Pace, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
-from sojourn.faces.http.serving import peers_of
-from sojourn.faces.http.serving_file import Serving, deployment_id
 from sojourn.jose import VerifyKey
 from sojourn.jose.certificates import registered
 from sojourn.ports.attestor import Attestor
@@ -399,32 +394,3 @@ def _attestors(
     tokens = PublishedTokens(IssuerKeys(clock, federation), SpiffeBundles(clock, federation))
     platforms, certificates = AskedPlatforms(federation), ShownCertificates(peers.authorities)
     return make_attestors(Equipment(store, Assertions(issuer), tokens, platforms, certificates))
-
-
-async def assemble(serving: Serving) -> Deployment:
-    """A deployment from its folder: keys and database opened, nothing running yet.
-
-    Raises:
-        SojournError: a key, the database or the folder is not as it must be.
-    """
-    deployment = deployment_id(serving.state)
-    settings = Settings(serving.issuer, deployment, dpop_nonce=serving.dpop_nonce)
-    vault = None if serving.signer is None else SocketVault(serving.signer, SystemClock().monotonic)
-    keys = FileKeys(serving.state / "keys", vault)
-    made = Deployment(
-        await open_store(serving),
-        settings,
-        keys,
-        serving.state / "calendars",
-        federation=serving.federation,
-        peers=peers_of(serving.listen),
-    )
-    return await made.prepare()
-
-
-async def open_store(serving: Serving) -> Store:
-    """The deployment's database, with its high-water mark beside the keys."""
-    high_water = HighWater(serving.state / "keys" / "high-water")
-    if serving.dsn is not None:
-        return await open_postgres(serving.dsn, high_water=high_water)
-    return await open_sqlite(serving.state / "sojourn.sqlite3", high_water=high_water)

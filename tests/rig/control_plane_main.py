@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sojourn import running, wiring
+from sojourn import running
 from sojourn.config import Settings
 
 _ORPHANED = 70
@@ -24,7 +24,7 @@ def main(config: str, overrides: str) -> int:
     """Serve until ended."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     bent: dict[str, Any] = {name: timedelta(seconds=s) for name, s in json.loads(overrides).items()}
-    vars(wiring)["Settings"] = partial(Settings, **bent)
+    vars(running)["Settings"] = partial(Settings, **bent)
     return running.serve(Path(config))
 
 
