@@ -316,12 +316,8 @@ mark: Final = Table(
     Column("expires_at", Instant, nullable=False, index=True),
 )
 
-sealed: Final = Table(
-    "sealed",
-    metadata,
-    Column("name", String(256), primary_key=True),
-    Column("ciphertext", LargeBinary, nullable=False),
-)
+_NAME: Final = Column("name", String(256), primary_key=True)
+sealed: Final = Table("sealed", metadata, _NAME, Column("ciphertext", LargeBinary, nullable=False))
 
 beat: Final = Table(
     "beat",
@@ -331,8 +327,7 @@ beat: Final = Table(
     Column("missed_at", Instant, index=True),
 )
 
-# Since a restore nothing is destroyed in these targets, and these sessions get no tokens, until
-# an operator has looked.
+# Since a restore: nothing is destroyed in the one, no tokens are given to the other.
 reconciling: Final = Table(
     "reconciling",
     metadata,
@@ -384,12 +379,8 @@ tile: Final = Table(
     PrimaryKeyConstraint("level", "index"),
 )
 
-checkpoint: Final = Table(
-    "checkpoint",
-    metadata,
-    Column("size", Count, primary_key=True, autoincrement=False),
-    Column("note", Text, nullable=False),
-)
+_SIZE: Final = Column("size", Count, primary_key=True, autoincrement=False)
+checkpoint: Final = Table("checkpoint", metadata, _SIZE, Column("note", Text, nullable=False))
 
 STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.CLIENT: client,
