@@ -15,8 +15,8 @@ from sojourn.core.errors import NotFound
 from sojourn.core.ids import SESSION, SessionId, to_uuid
 from sojourn.core.session import Session
 from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving, read_serving
+from sojourn.running import open_store
 from sojourn.services.end_session import EndSession
-from sojourn.wiring import open_store
 
 _ANY_PORT = 8787
 

@@ -1,15 +1,13 @@
-"""The one place where ports meet adapters: a deployment, from its folder to its running loops.
+"""The one place where ports meet adapters: a deployment, from its folder to its loops.
 
-Nothing here decides anything. `dev` and `serve` are what the command calls; both return when
-the server has stopped.
+Nothing here decides anything.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -22,14 +20,11 @@ from sojourn.adapters.catalog_attestors import Equipment, make_attestors
 from sojourn.adapters.catalog_providers import CatalogProviders
 from sojourn.adapters.file_keys import FileKeys
 from sojourn.adapters.foreign_tokens import PublishedTokens
-from sojourn.adapters.high_water import HighWater
 from sojourn.adapters.issuer_keys import IssuerKeys
 from sojourn.adapters.key_ring import KeyRing
 from sojourn.adapters.local_bell import LocalBell
-from sojourn.adapters.opened_store import open_postgres, open_sqlite
 from sojourn.adapters.platforms import AskedPlatforms
 from sojourn.adapters.shown_certificates import ShownCertificates
-from sojourn.adapters.socket_vault import SocketVault
 from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
@@ -39,10 +34,8 @@ from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
 from sojourn.core.client import Role
-from sojourn.core.errors import Unavailable
 from sojourn.core.signing_key import Purpose
 from sojourn.dev_workload import DevWorkload
-from sojourn.faces.http import request_log
 from sojourn.faces.http.app import build
 from sojourn.faces.http.desk import Desk, Verbs
 from sojourn.faces.http.governance import Governance
@@ -50,9 +43,6 @@ from sojourn.faces.http.limits import FEED_WAITERS, WATCHERS, Pace, Places
 from sojourn.faces.http.meters import Meters
 from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
-from sojourn.faces.http.serving import check, peers_of
-from sojourn.faces.http.serving import serve as serve_http
-from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving, read_serving, write_private
 from sojourn.jose import VerifyKey
 from sojourn.jose.certificates import registered
 from sojourn.ports.attestor import Attestor
@@ -156,13 +146,8 @@ class Deployment:
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
         self._triggers = _triggers()
-        self._signals = RouteSignals(
-            self.store,
-            self.clock,
-            self._end,
-            sealer=keys.sealer,
-            kinds={name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)},
-        )
+        kinds = {name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)}
+        self._signals = RouteSignals(self.store, self.clock, self._end, sealer=keys.sealer, kinds=kinds)
         self._attestors = _attestors(
             self.store, self.clock, settings.issuer, federation=federation, peers=self._peers
         )
@@ -409,101 +394,3 @@ def _attestors(
     tokens = PublishedTokens(IssuerKeys(clock, federation), SpiffeBundles(clock, federation))
     platforms, certificates = AskedPlatforms(federation), ShownCertificates(peers.authorities)
     return make_attestors(Equipment(store, Assertions(issuer), tokens, platforms, certificates))
-
-
-async def assemble(serving: Serving) -> Deployment:
-    """A deployment from its folder: keys and database opened, nothing running yet.
-
-    Raises:
-        SojournError: a key, the database or the folder is not as it must be.
-    """
-    deployment = deployment_id(serving.state)
-    settings = Settings(serving.issuer, deployment, dpop_nonce=serving.dpop_nonce)
-    vault = None if serving.signer is None else SocketVault(serving.signer, SystemClock().monotonic)
-    keys = FileKeys(serving.state / "keys", vault)
-    made = Deployment(
-        await open_store(serving),
-        settings,
-        keys,
-        serving.state / "calendars",
-        federation=serving.federation,
-        peers=peers_of(serving.listen),
-    )
-    return await made.prepare()
-
-
-async def open_store(serving: Serving) -> Store:
-    """The deployment's database, with its high-water mark beside the keys."""
-    high_water = HighWater(serving.state / "keys" / "high-water")
-    if serving.dsn is not None:
-        return await open_postgres(serving.dsn, high_water=high_water)
-    return await open_sqlite(serving.state / "sojourn.sqlite3", high_water=high_water)
-
-
-async def run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]] | None = None) -> None:
-    """Serve until a signal asks to stop; `prepare` is done once everything is open.
-
-    Raises:
-        Unavailable: code `store_unavailable`; the disk failed while we served.
-    """
-    check(serving.listen)
-    deployment = await assemble(serving)
-    deployment.start()
-    try:
-        if prepare is not None:
-            await prepare(deployment)
-        _offer(serving, await deployment.invite())
-        failed = deployment.failed
-        await serve_http(
-            deployment.app,
-            serving.listen,
-            started=asyncio.Event(),
-            stop=failed,
-            certificates=deployment.certificates,
-        )
-        if failed.is_set():
-            raise Unavailable("store_unavailable", "the disk failed; mend it, then start again")
-    finally:
-        await deployment.stop()
-
-
-def _offer(serving: Serving, link: str | None) -> None:
-    """Put the first operator's link in a 0600 file, and on the terminal if there is one."""
-    place = serving.state / "invitation"
-    if link is None:
-        place.unlink(missing_ok=True)
-        return
-    write_private(place, link + "\n")
-    if sys.stdout.isatty():
-        sys.stdout.write(f"serving {serving.issuer}\nfirst operator: sojourn login '{link}'\n")
-        return
-    sys.stdout.write(f"serving {serving.issuer}\nfirst operator: sojourn login, with the link in {place}\n")
-    sys.stdout.flush()
-
-
-def serve(config: Path) -> int:
-    """Serve as the file `config` says."""
-    _run(read_serving(config))
-    return 0
-
-
-def dev(state: Path, *, port: int) -> int:
-    """Serve on loopback with embedded SQLite in `state`, with a workload that may open sessions."""
-    usual = profile_path("workload", os.environ)
-
-    async def prepare(deployment: Deployment) -> None:
-        path = await deployment.enrol_dev(state)
-        option = "" if path == usual else f" --profile {path}"
-        sys.stdout.write(f"workload `dev`: sojourn run{option} -- COMMAND\n")
-        sys.stdout.flush()
-
-    _run(dev_serving(state, port), prepare)
-    return 0
-
-
-def _run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]] | None = None) -> None:
-    import uvloop
-
-    request_log.configure(sys.stderr)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(serving, prepare))

@@ -16,7 +16,8 @@ import pytest
 from sojourn.client.profile import Profile, load_profile, save_profile
 from sojourn.client.signing import Es256Key
 from sojourn.faces.http.serving_file import dev_serving
-from sojourn.wiring import Deployment, assemble
+from sojourn.running import assemble
+from sojourn.wiring import Deployment
 from tests.rig.program import ROOT, Program, free_port
 
 COMMAND = [sys.executable, "-c", "from sojourn.cli.main import main; main()"]

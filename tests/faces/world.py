@@ -108,11 +108,11 @@ class World:
         self.guard = self.enrol("orders", Role.GUARD)
         self.workload = self.enrol("ci", Role.WORKLOAD)
 
-    def desk(self, attestor: JwtAttestor) -> Desk:
+    def verbs(self) -> Verbs:
         s = self.script
         own = OwnTokens(self.store.as_port(), self.clock, self.signer, ISSUER)
         ruling = Ruling(self.store.as_port(), self.clock)
-        verbs = Verbs(
+        return Verbs(
             open_session=s.open_session,
             open_child=s.open_child,
             activate=s.activate,
@@ -151,6 +151,8 @@ class World:
             rotate_key=s.rotate_key,
             revoke_key=s.revoke_key,
         )
+
+    def desk(self, attestor: JwtAttestor) -> Desk:
         store = self.store.as_port()
         return Desk(
             settings=Settings(ISSUER),
@@ -166,7 +168,7 @@ class World:
             watch_places=Places(2),
             pace=self.pace,
             meters=Meters(self.feed_places),
-            verbs=verbs,
+            verbs=self.verbs(),
         )
 
     def enrol(self, name: str, role: Role) -> Caller:

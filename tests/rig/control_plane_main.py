@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sojourn import wiring
+from sojourn import running
 from sojourn.config import Settings
 
 _ORPHANED = 70
@@ -24,8 +24,8 @@ def main(config: str, overrides: str) -> int:
     """Serve until ended."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     bent: dict[str, Any] = {name: timedelta(seconds=s) for name, s in json.loads(overrides).items()}
-    vars(wiring)["Settings"] = partial(Settings, **bent)
-    return wiring.serve(Path(config))
+    vars(running)["Settings"] = partial(Settings, **bent)
+    return running.serve(Path(config))
 
 
 def _end_with_parent() -> None:

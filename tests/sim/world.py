@@ -133,21 +133,20 @@ class Node:
     """One process of ours: the services over its own gates, and its tasks."""
 
     def __init__(self, world: World, name: str) -> None:
-        self.world = world
-        self.name = name
-        self.dead = False
+        self.world, self.name, self.dead = world, name, False
         self.tasks: list[asyncio.Task[Any]] = []
         self.wake = Wake()
         clock, entropy, settings = world.clock, world.entropy, world.settings
         store = self.store = waking(cast("Store", GateStore(world, self)), self.wake)
-        providers = self.providers = FakeProviders(
-            {name: cast("Provider", GateProvider(world, self, one)) for name, one in world.targets.items()}
-        )
+        gates = {
+            name: cast("Provider", GateProvider(world, self, one)) for name, one in world.targets.items()
+        }
+        providers = self.providers = FakeProviders(gates)
         self.vouch = Vouch(world.client)
         attestors = {"test": self.vouch}
         mint = MintTokens(world.signer, clock, entropy, settings.issuer)
         self.beats = BeatBook(store)
-        self.end = world.make_end(store)
+        end = self.end = world.make_end(store)
         kept = KeptSecrets(store, OpenSealer())
         self.open = OpenSession(store, clock, entropy, attestors, settings=settings)
         self.open_child = world.make_open_child(store)
@@ -164,9 +163,8 @@ class Node:
         )
         self.narrow = NarrowSession(store, clock, entropy, settings)
         self.suspend = SuspendSession(store, clock, entropy, settings)
-        self.reattest = reattest = ReattestSession(
-            store, clock, attestors, end=self.end, suspend=self.suspend
-        )
+        suspend = self.suspend
+        self.reattest = reattest = ReattestSession(store, clock, attestors, end=end, suspend=suspend)
         self.beat = BeatSession(store, clock, mint, self.beats, reattest=reattest, end=self.end)
         self.resume = ResumeSession(
             store,
@@ -175,17 +173,15 @@ class Node:
             reattest=reattest,
             providers=providers,
             tokens=mint,
-            end=self.end,
+            end=end,
             settings=settings,
             kept=kept,
         )
-        self.complete = CompleteSession(store, self.end)
+        self.complete, self.announce = CompleteSession(store, end), AnnounceRevocations(store, QuietBell())
         self.reap = ReapLeases(store, clock, providers, settings, holder=name, kept=kept, look_every_s=5.0)
         world.break_reaper(self.reap)
-        self.sweep = SweepDeadlines(
-            store, clock, self.end, self.suspend, started_at=clock.now(), beats=self.beats
-        )
-        self.announce = AnnounceRevocations(store, QuietBell())
+        now, beats = clock.now(), self.beats
+        self.sweep = SweepDeadlines(store, clock, end, suspend, started_at=now, beats=beats)
 
     def require_alive(self) -> None:
         """Nothing goes on in a dead process."""

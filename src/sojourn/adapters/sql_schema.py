@@ -280,21 +280,15 @@ Index(
     postgresql_where=text("state IN ('next', 'active')"),
 )
 
-# What may follow what, filled from the core's tables; triggers refuse every other move.
-session_next: Final = Table(
-    "session_next",
-    metadata,
-    Column("state", String(16), nullable=False),
-    Column("next", String(16), nullable=False),
-    PrimaryKeyConstraint("state", "next"),
-)
-lease_next: Final = Table(
-    "lease_next",
-    metadata,
-    Column("state", String(16), nullable=False),
-    Column("next", String(16), nullable=False),
-    PrimaryKeyConstraint("state", "next"),
-)
+
+def _moves(name: str) -> Table:
+    """What may follow what, filled from the core's tables; triggers refuse every other move."""
+    state, following = (Column(which, String(16), nullable=False) for which in ("state", "next"))
+    return Table(name, metadata, state, following, PrimaryKeyConstraint("state", "next"))
+
+
+session_next: Final = _moves("session_next")
+lease_next: Final = _moves("lease_next")
 
 # -- working tables ------------------------------------------------------------------------
 
@@ -322,12 +316,8 @@ mark: Final = Table(
     Column("expires_at", Instant, nullable=False, index=True),
 )
 
-sealed: Final = Table(
-    "sealed",
-    metadata,
-    Column("name", String(256), primary_key=True),
-    Column("ciphertext", LargeBinary, nullable=False),
-)
+_NAME: Final = Column("name", String(256), primary_key=True)
+sealed: Final = Table("sealed", metadata, _NAME, Column("ciphertext", LargeBinary, nullable=False))
 
 beat: Final = Table(
     "beat",
@@ -337,15 +327,13 @@ beat: Final = Table(
     Column("missed_at", Instant, index=True),
 )
 
-# Since a restore nothing is destroyed in these, until an operator has looked.
+# Since a restore: nothing is destroyed in the one, no tokens are given to the other.
 reconciling: Final = Table(
     "reconciling",
     metadata,
     Column("target", Identifier(ids.TARGET), primary_key=True),
     Column("epoch", Count, nullable=False),
 )
-
-# Since a restore these get no tokens, until an operator has looked.
 restored: Final = Table("restored", metadata, Column("session", Identifier(ids.SESSION), primary_key=True))
 
 # How much the family of a root session has used; chunks are parts that guards hold.
@@ -391,12 +379,8 @@ tile: Final = Table(
     PrimaryKeyConstraint("level", "index"),
 )
 
-checkpoint: Final = Table(
-    "checkpoint",
-    metadata,
-    Column("size", Count, primary_key=True, autoincrement=False),
-    Column("note", Text, nullable=False),
-)
+_SIZE: Final = Column("size", Count, primary_key=True, autoincrement=False)
+checkpoint: Final = Table("checkpoint", metadata, _SIZE, Column("note", Text, nullable=False))
 
 STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.CLIENT: client,

@@ -12,8 +12,8 @@ from sojourn.cli.calling import guarded
 from sojourn.core.errors import Invalid
 
 
-class Wiring(Protocol):
-    """What this file needs of `sojourn.wiring`; both return when the server has stopped."""
+class Running(Protocol):
+    """What this file needs of `sojourn.running`; both return when the server has stopped."""
 
     def serve(self, config: Path) -> int:
         """Serve as the file `config` says."""
@@ -30,7 +30,7 @@ class Wiring(Protocol):
 
 def serve(*, config: Annotated[Path, Parameter(help="The configuration file.")]) -> int:
     """Run the control plane."""
-    return guarded(lambda: _wiring().serve(config), as_json=False)
+    return guarded(lambda: _running().serve(config), as_json=False)
 
 
 def dev(
@@ -43,12 +43,12 @@ def dev(
 
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     place = state or home / "sojourn"
-    return guarded(lambda: _wiring().dev(place, port=port), as_json=False)
+    return guarded(lambda: _running().dev(place, port=port), as_json=False)
 
 
-def _wiring() -> Wiring:
+def _running() -> Running:
     try:
-        return cast(Wiring, import_module("sojourn.wiring"))
+        return cast(Running, import_module("sojourn.running"))
     except ModuleNotFoundError as error:
         missing = error.name or "a module"
         raise Invalid("no_server", f"`{missing}` is not installed; install `sojourn[server]`") from error
