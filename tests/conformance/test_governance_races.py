@@ -16,7 +16,7 @@ from sojourn.core.change import Change
 from sojourn.core.charter import ApprovalRule
 from sojourn.core.client import Client, Role, register
 from sojourn.core.ending import Cause, Reason
-from sojourn.core.errors import Conflict, Refused
+from sojourn.core.errors import Conflict, Refused, Unavailable
 from sojourn.core.ids import CLIENT, SESSION, ApprovalId, ClientId, OwnerId, SessionId, from_uuid
 from sojourn.core.session import Session, State, request
 from sojourn.core.window import Window
@@ -63,12 +63,16 @@ async def _race(nodes: tuple[SqlStore, SqlStore], rounds: int) -> None:
         await nodes[0].commit(Change(steps=(request(waiting), ask(asked))))
         ends = EndSession(nodes[1], CLOCK, ENTROPY, SETTINGS)
 
-        async def one(number: int, asked_id: ApprovalId = asked.id, shown: str = asked.shown_hash) -> bool:
+        async def one(
+            number: int, asked_id: ApprovalId = asked.id, shown: str = asked.shown_hash
+        ) -> bool | None:
             verb = _approving(nodes[number % 2])
             try:
                 await verb(asked_id, people[number % 4 // 2], yes=True, shown_hash=shown)
             except (Conflict, Refused):
                 return False
+            except Unavailable:  # a store that is too busy: it may have landed, or not
+                return None
             return True
 
         answers = [one(number) for number in range(AT_ONCE)]
@@ -77,7 +81,8 @@ async def _race(nodes: tuple[SqlStore, SqlStore], rounds: int) -> None:
         session = await nodes[1].session(waiting.id)
 
         assert found is not None and session is not None
-        assert sum(one is True for one in landed) == len(found.answers) <= 2
+        sure, unsure = sum(one is True for one in landed), sum(one is None for one in landed)
+        assert sure <= len(found.answers) <= min(2, sure + unsure)
         assert len({given.key for given in found.answers}) == len(found.answers)
         assert session.state in (State.REVOKING, State.ENDED), "whatever was approved, the kill stands"
         assert found.state in (ApprovalState.PENDING, ApprovalState.APPROVED)
@@ -89,7 +94,7 @@ async def _race(nodes: tuple[SqlStore, SqlStore], rounds: int) -> None:
 async def test_one_person_counts_once_and_a_kill_stands_in_a_race_of_two_hundred(
     nodes: tuple[SqlStore, SqlStore],
 ) -> None:
-    await _race(nodes, 3)
+    await _race(nodes, 2)
 
 
 @pytest.mark.slow

@@ -103,7 +103,6 @@ class OpenChild:
             return earlier
 
     async def _attempt(self, parent_id: SessionId, key: str, asked: Asked) -> ChildOpening:
-        mark_n = (await self._store.head()).feed_n  # before the parent: a later kill concerns the child
         family = await self._store.family(parent_id)
         if not family or family[0].key != key:
             raise NotFound("unknown_session", f"there is no session `{parent_id}`")
@@ -114,7 +113,7 @@ class OpenChild:
             raise Conflict("wrong_state", "the session waits, since a restore, for an operator")
         rule = (await self._charter(parent)).children
         given = portion(parent, rule, asked.wish, living=living_children(parent, family), now=now)
-        step = request(self._describe(parent, asked, given, now=now, mark_n=mark_n))
+        step = request(self._describe(parent, asked, given, now))
         step = step.then(approve(step.row, f"parent:{parent_id}", now))
         marks = (*asked.once, *self._remember(parent_id, asked, step.row.id, now))
         await self._store.commit(self._gather(parent, step, marks))
@@ -130,9 +129,7 @@ class OpenChild:
             raise NotFound("unknown_charter", f"there is no charter `{parent.charter}`")
         return charter
 
-    def _describe(
-        self, parent: Session, asked: Asked, given: Portion, *, now: datetime, mark_n: int
-    ) -> Session:
+    def _describe(self, parent: Session, asked: Asked, given: Portion, now: datetime) -> Session:
         return Session(
             id=SessionId(from_uuid(SESSION, self._entropy.uuid7())),
             version=1,
@@ -155,7 +152,7 @@ class OpenChild:
             ancestors=(*parent.ancestors, parent.id),
             phase=parent.phase,
             attestor=parent.attestor,
-            mark_n=mark_n,
+            mark_n=parent.mark_n,  # what ends the parent by selector refuses the child at once, too
             client_name=parent.client_name,
             pauses_at=parent.pauses_at,
             break_glass=parent.break_glass,

@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.Column("rows", COUNT, nullable=False),
         sa.Column("bytes", COUNT, nullable=False),
         sa.Column("cost", COUNT, nullable=False),
-        sa.Column("used_at", COUNT, nullable=True),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("session", name=op.f("pk_account")),
     )
     op.create_table(
@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("rows", COUNT, nullable=False),
         sa.Column("bytes", COUNT, nullable=False),
         sa.Column("cost", COUNT, nullable=False),
-        sa.Column("expires_at", COUNT, nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chunk")),
     )
     op.create_index(op.f("ix_chunk_account"), "chunk", ["account"])
@@ -73,7 +73,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("version", COUNT, nullable=False),
         sa.Column("name", sa.String(length=256), nullable=False),
-        sa.Column("removed_at", COUNT, nullable=True),
+        sa.Column("removed_at", sa.BigInteger(), nullable=True),
         sa.Column("doc", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_trigger")),
     )
