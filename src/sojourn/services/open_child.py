@@ -8,7 +8,7 @@ or the child is there and ends with it.
 from __future__ import annotations
 
 from asyncio import Lock
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
@@ -69,10 +69,23 @@ class ChildOpening:
     repeated: bool
 
 
+MayDelegate = Callable[[Session, frozenset[str], datetime], Awaitable[object]]
+"""Refuses a child with these grants where a policy forbids its parent to delegate; permits nothing."""
+
+
 class OpenChild:
     """Says yes or no to a session that wants a child."""
 
-    def __init__(self, store: Store, clock: Clock, entropy: Entropy, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        settings: Settings,
+        *,
+        may: MayDelegate | None = None,
+    ) -> None:
+        self._may = may
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -85,7 +98,8 @@ class OpenChild:
 
         Raises:
             NotFound: code `unknown_session`; also for another key, which reads alike.
-            Refused: codes `session_ended`, `too_deep`, `too_many_children`, `replayed`.
+            Refused: codes `session_ended`, `too_deep`, `too_many_children`, `policy_refused`,
+                `policy_error`, `replayed`.
             Conflict: code `wrong_state`, or `stale` after many lost races.
             Invalid: codes `own_key`, `unknown_grant`, `unknown_action`, `too_long`, `idempotency_mismatch`.
         """
@@ -113,6 +127,8 @@ class OpenChild:
             raise Conflict("wrong_state", "the session waits, since a restore, for an operator")
         rule = (await self._charter(parent)).children
         given = portion(parent, rule, asked.wish, living=living_children(parent, family), now=now)
+        if self._may is not None:
+            await self._may(parent, given.grants.names(), now)
         step = request(self._describe(parent, asked, given, now))
         step = step.then(approve(step.row, f"parent:{parent_id}", now))
         marks = (*asked.once, *self._remember(parent_id, asked, step.row.id, now))
