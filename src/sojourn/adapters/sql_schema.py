@@ -336,38 +336,6 @@ reconciling: Final = Table(
 )
 restored: Final = Table("restored", metadata, Column("session", Identifier(ids.SESSION), primary_key=True))
 
-# How much the family of a root session has used; chunks are parts that guards hold.
-account: Final = Table(
-    "account",
-    metadata,
-    Column("session", Identifier(ids.SESSION), primary_key=True),
-    Column("calls", Count, nullable=False),
-    Column("rows", Count, nullable=False),
-    Column("bytes", Count, nullable=False),
-    Column("cost", Count, nullable=False),
-    Column("used_at", Instant),
-)
-chunk: Final = Table(
-    "chunk",
-    metadata,
-    Column("id", String(64), primary_key=True),
-    Column("account", Identifier(ids.SESSION), nullable=False, index=True),
-    Column("holder", String(64), nullable=False),
-    Column("calls", Count, nullable=False),
-    Column("rows", Count, nullable=False),
-    Column("bytes", Count, nullable=False),
-    Column("cost", Count, nullable=False),
-    Column("expires_at", Instant, nullable=False, index=True),
-)
-exercised: Final = Table(
-    "exercised",
-    metadata,
-    Column("session", Identifier(ids.SESSION), nullable=False),
-    Column("subject", String(512), nullable=False),
-    Column("uses", Count, nullable=False),
-    PrimaryKeyConstraint("session", "subject"),
-)
-
 # -- what is built from the journal --------------------------------------------------------
 
 tile: Final = Table(

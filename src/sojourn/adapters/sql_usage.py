@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sojourn.adapters import sql_schema as schema
+from sojourn.adapters import sql_accounts as schema
 from sojourn.core.charter import Budget
 from sojourn.core.ids import SessionId
 from sojourn.core.usage import METRICS, Amounts, Chunk, Usage, Use, allot
