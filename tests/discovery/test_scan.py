@@ -41,7 +41,7 @@ def test_a_token_is_told_by_its_look_wherever_it_stands(tmp_path: Path, kind: st
     assert (found.kind, found.place, found.exposed) == (kind, f"{tmp_path}/notes.txt:2", True)
 
 
-@pytest.mark.parametrize("kind", set(SECRETS) - {"aws_access_key"})
+@pytest.mark.parametrize("kind", sorted(set(SECRETS) - {"aws_access_key"}))
 def test_no_finding_shows_the_secret(tmp_path: Path, kind: str) -> None:
     secret = SECRETS[kind]
     (tmp_path / ".env").write_text(f"A={secret}\nB_PASSWORD={LONG}\nC=postgresql://ada:{LONG}@db/shop\n")
