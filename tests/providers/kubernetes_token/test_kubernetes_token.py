@@ -20,7 +20,7 @@ from tests.rig.http_simulator import Trouble
 from tests.rig.kubernetes import ADMIN, Kubernetes
 
 pytestmark = pytest.mark.anyio
-DEPLOYER: dict[str, object] = {"namespace": "work", "service_account": "deployer"}
+DEPLOYER: dict[str, object] = {"namespace": "jobs", "service_account": "deployer"}
 
 
 @dataclass
@@ -37,7 +37,7 @@ class ClusterRig:
 
     async def can_log_in(self, issued: Issued) -> bool:
         told = {"Authorization": f"Bearer {issued.secret.reveal()}"}
-        place = f"{self.cluster.base}/api/v1/namespaces/work/pods"
+        place = f"{self.cluster.base}/api/v1/namespaces/jobs/pods"
         return (await self.line.get(place, headers=told)).status_code == 200
 
     def at_work(self, issued: Issued, *, tasks: int, every: float) -> AbstractAsyncContextManager[None]:
@@ -66,7 +66,7 @@ class ClusterRig:
 async def rig() -> AsyncIterator[ClusterRig]:
     clock = ShiftedClock()
     with Kubernetes() as cluster:
-        settings = {"server": cluster.base, "namespaces": ["work"]}
+        settings = {"server": cluster.base, "namespaces": ["jobs"]}
         provider = KubernetesToken.configured(settings, {"deployer": DEPLOYER}, Secret(ADMIN), clock)
         async with httpx2.AsyncClient(trust_env=False) as line:
             yield ClusterRig(cluster, provider, clock, line)
@@ -166,7 +166,7 @@ async def test_preflight_mints_a_canary_and_leaves_nothing(rig: ClusterRig) -> N
 
 
 async def test_preflight_names_what_the_admin_lacks(rig: ClusterRig) -> None:
-    settings = {"server": rig.cluster.base, "namespaces": ["work"]}
+    settings = {"server": rig.cluster.base, "namespaces": ["jobs"]}
     provider = KubernetesToken.configured(settings, {"deployer": DEPLOYER}, Secret("no-admin"), rig.clock)
 
     checks = await provider.preflight("sj_test_")
@@ -180,10 +180,10 @@ async def test_preflight_names_what_the_admin_lacks(rig: ClusterRig) -> None:
     [
         {},
         {"namespace": "kube-system", "service_account": "deployer"},
-        {"namespace": "work", "service_account": "../x"},
-        {"namespace": "work", "service_account": "Deployer"},
-        {"namespace": "work", "service_account": "deployer", "audiences": ["a b"]},
-        {"namespace": "work", "service_account": "deployer", "expirationSeconds": 1},
+        {"namespace": "jobs", "service_account": "../x"},
+        {"namespace": "jobs", "service_account": "Deployer"},
+        {"namespace": "jobs", "service_account": "deployer", "audiences": ["a b"]},
+        {"namespace": "jobs", "service_account": "deployer", "expirationSeconds": 1},
     ],
 )
 async def test_a_template_of_elsewhere_is_refused(rig: ClusterRig, template: dict[str, object]) -> None:
@@ -197,7 +197,7 @@ async def test_standing_tokens_are_listed_page_by_page_without_what_they_hold(ri
             "type": "kubernetes.io/service-account-token",
             "metadata": {
                 "name": f"old-{number}",
-                "namespace": "work",
+                "namespace": "jobs",
                 "uid": str(number),
                 "annotations": {"kubernetes.io/service-account.name": "deployer"},
                 "creationTimestamp": "2024-01-01T00:00:00Z",

@@ -41,6 +41,7 @@ class SessionDetails(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     duration_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] | None = None
     context: Annotated[dict[_Name, _Line], msgspec.Meta(max_length=32)] = {}
     evidence: _Name | None = None  # of a jwt-bearer grant: which attestor recognises the assertion
+    client: _Name | None = None  # and which federated client it is to be, where one must be named
 
     @property
     def duration(self) -> timedelta | None:

@@ -51,7 +51,8 @@ async def jwt_bearer(request: Request, form: Form) -> Response:
     kind = details.evidence or "private_key_jwt"
     if kind not in known:
         raise Invalid("invalid_grant", f"no evidence of type `{kind}` is recognised here")
-    return await _open(request, form, details, Evidence(kind, form.need("assertion")))
+    evidence = Evidence(kind, form.need("assertion"), details.client or "")
+    return await _open(request, form, details, evidence)
 
 
 async def _client_token(request: Request, form: Form) -> Response:
