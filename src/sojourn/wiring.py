@@ -296,9 +296,7 @@ class Deployment:
             open_session=OpenSession(
                 store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
             ),
-            open_child=OpenChild(
-                store, clock, entropy, settings, may=self._rules.book.require_delegate
-            ),
+            open_child=OpenChild(store, clock, entropy, settings, may=self._rules.book.require_delegate),
             activate=activate,
             beat=self._beat(mint),
             narrow=NarrowSession(store, clock, entropy, settings),
