@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlencode, urlsplit
 
 Reply = tuple[int, bytes]
@@ -26,7 +26,8 @@ async def rate(
     port: int, requests: Sequence[bytes], *, in_flight: int, good: Callable[[Reply], bool]
 ) -> tuple[float, list[float]]:
     """Answers per second, and how long each took; every answer must be `good`."""
-    waiting, took = iter(requests), []  # type: Iterator[bytes], list[float]
+    waiting: Iterator[bytes] = iter(requests)
+    took: list[float] = []
     connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(in_flight)]
 
     async def caller(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

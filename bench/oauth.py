@@ -1,6 +1,6 @@
 """Tokens, sessions and introspections per second of one core, with npm's oidc-provider beside it.
 
-Run `python bench/oauth.py [--count N]`; it prints one line a figure. Ours answers durably:
+Run `python bench/oauth.py [--count N]`; it writes `bench/results/oauth.md`. Ours answers durably:
 an assertion, a proof and a session are on disk before the answer leaves. Both servers run on the
 first core alone; the sender, which signs everything beforehand, has the others.
 """
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the servers of the tests serve here too
 
 from bench._wire import Reply, form, rate  # noqa: E402
-from bench.harness import Figure, said, spread  # noqa: E402
+from bench.harness import Figure, publish, said, spread  # noqa: E402
 from tests.rig.postgres import PostgresServer  # noqa: E402
 from tests.rig.program import Program, free_port  # noqa: E402
 from tests.rig.system import AUDIENCE, System  # noqa: E402
@@ -214,8 +214,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=6000)
     count = parser.parse_args().count
-    ours(count)
-    peer(count)
+    publish(
+        "oauth",
+        "OAuth: answers of one core",
+        [*ours(count), *peer(count)],
+        told="Each server has the first core alone; the sender, which signed all beforehand, the rest.",
+    )
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def live(system: System) -> Life:
 
 def _keep_keys(life: Life) -> None:
     keys, canaries = life.system.place / "state" / "keys", life.canaries
-    for kid, private in _unsealed(life.system.place / "state"):
+    for kid, private in _unsealed(life.system):
         scalar = isinstance(private, EllipticCurvePrivateKey) and private.private_numbers().private_value
         raw = scalar.to_bytes(32, "big") if scalar else private_bytes(private)
         canaries.add(f"signing key {kid}", raw)
@@ -84,13 +84,24 @@ def _keep_keys(life: Life) -> None:
     canaries.add("superuser's password", life.system.postgres.password)
 
 
-def _unsealed(state: Path) -> list[tuple[str, PrivateKey]]:
+def _unsealed(system: System) -> list[tuple[str, PrivateKey]]:
     """The private halves of the keys that sign now or next."""
-    sealer = signing_vault(state / "keys")._sealer
-    with closing(sqlite3.connect(state / "sojourn.sqlite3")) as database:
-        rows = database.execute("SELECT name, ciphertext FROM sealed WHERE name LIKE 'key:%'").fetchall()
+    sealer = signing_vault(system.place / "state" / "keys")._sealer
+    rows = _sealed(system)
     assert len(rows) >= 4
     return [(name, from_octets(sealer.unseal(name, sealed))) for name, sealed in rows]
+
+
+def _sealed(system: System) -> list[tuple[str, bytes]]:
+    """What is sealed in whichever database it has."""
+    query = "SELECT name, ciphertext FROM sealed WHERE name LIKE 'key:%'"
+    if system.plan.store == "postgresql":
+        database = urlsplit((system.place / "dsn").read_text()).path.lstrip("/")
+        told = system.postgres.sql(query.replace("ciphertext", "encode(ciphertext, 'hex')"), database)
+        rows = [line.partition("|") for line in told.splitlines()]
+        return [(name, bytes.fromhex(sealed)) for name, _, sealed in rows]
+    with closing(sqlite3.connect(system.place / "state" / "sojourn.sqlite3")) as store:
+        return store.execute(query).fetchall()
 
 
 def private_bytes(private: PrivateKey) -> bytes:

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -17,9 +17,7 @@ from sojourn.client.jsonfacts import Json, text
 from sojourn.core import session as sessions
 from sojourn.core.change import Change
 from sojourn.core.errors import SojournError
-from sojourn.core.ids import ClientId
-from sojourn.core.session import State
-from sojourn.core.window import Window
+from sojourn.core.ids import SessionId
 from tests.rig.calls import Holder
 from tests.rig.guards import GuardProgram, guards
 from tests.rig.poll import until
@@ -41,17 +39,17 @@ def system(postgres: PostgresServer) -> Iterator[System]:
 
 
 def _seed(system: System, count: int) -> None:
-    """Put `count` living sessions of the workload on record while the server is down."""
+    """Put `count` living sessions like one that was really opened on record while the server is down."""
+    like = SessionId(system.open("like", grants=[API_GRANT]).id)
 
     async def write() -> None:
         store = await open_sqlite(system.place / "state" / "sojourn.sqlite3")
-        now = datetime.now(UTC)
-        window = Window(now, now + timedelta(minutes=20))
-        template = a_session(1, client=ClientId(system.workload.client_id), state=State.ACTIVE)
-        lived = replace(template, window=window, last_end=window.closes, requested_at=now)
-        for first in range(0, count, 500):
+        opened = await store.session(like)
+        assert opened is not None
+        told = replace(opened, version=1, requested_at=datetime.now(UTC), status_list=None, status_index=None)
+        for first in range(1, count, 500):
             made = (a_session(number) for number in range(first, min(first + 500, count)))
-            rows = [replace(lived, id=one.id, task=one.task) for one in made]
+            rows = [replace(told, id=one.id, task=one.task) for one in made]
             await store.commit(Change(steps=tuple(sessions.request(row) for row in rows)))
         await store.close()
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from tests.architecture import tidy
 from tests.architecture.tidy import RULES, Rule
-from tests.architecture.tree import ROOT, Finding, Source, imported, source, sources, tracked
+from tests.architecture.tree import ROOT, Finding, Source, forget, imported, source, sources, tracked
 
 SRC: Final = "src/sojourn/services/thing.py"
 TEST: Final = "tests/services/test_thing.py"
@@ -97,6 +97,12 @@ WELCOME: Final[list[tuple[Rule, str, str]]] = [
 
 def _told(findings: Iterable[Finding]) -> str:
     return "\n".join(map(str, findings))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgetting() -> Iterator[None]:
+    yield
+    forget()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

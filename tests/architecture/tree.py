@@ -53,9 +53,16 @@ def source(path: str, text: str) -> Source:
     return Source(path, text, ast.parse(text, filename=path))
 
 
-def sources(root: Path = ROOT) -> list[Source]:
-    """Every Python file under the folders that hold code."""
-    return [source(str(path.relative_to(root)), path.read_text("utf-8")) for path in _python_files(root)]
+@cache
+def sources(root: Path = ROOT) -> tuple[Source, ...]:
+    """Every Python file under the folders that hold code; parsed once, until `forget`."""
+    return tuple(source(str(path.relative_to(root)), path.read_text("utf-8")) for path in _python_files(root))
+
+
+def forget() -> None:
+    """Let go of every tree: all of them together are slow for the collector of garbage to walk."""
+    sources.cache_clear()
+    nodes.cache_clear()
 
 
 def _python_files(root: Path) -> Iterator[Path]:

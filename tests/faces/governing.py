@@ -35,7 +35,13 @@ class Rows(Protocol):
 
 
 class NoOrders:
-    """A store in which nothing was ever ordered."""
+    """A store in which nothing was ever ordered, and no session has a place in a status list."""
+
+    async def statuses(self, name: str) -> None:
+        return None
+
+    async def status_lists(self) -> Sequence[str]:
+        return []
 
     async def kills(self, which: KillFilter) -> Sequence[Kill]:
         return []

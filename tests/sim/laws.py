@@ -21,6 +21,11 @@ from sojourn.ports.clock import Clock
 from sojourn.testing.fakes import FakeTarget
 from sojourn.testing.memory_store import MemoryStore
 
+TEMPLATES: Final[Mapping[str, Mapping[str, object]]] = {
+    "reader": {"names": "read", "notes": "write"},
+    "halved": {"names": "read"},
+    "barred": {},
+}
 _TYPES: Final = {RowKind.SESSION: Session, RowKind.LEASE: Lease}
 
 
@@ -178,6 +183,10 @@ class Laws:
         ]
         if row.state is LeaseState.DESTROYED and kind is FactKind.LEASE_DESTROYED:
             _law(not accounts, f"destroyed means gone: {accounts}")
+        if kind is FactKind.LEASE_NARROWED:
+            less = TEMPLATES[row.template].items()
+            wide = [one for one in accounts if not one.template.items() <= less]
+            _law(not wide, f"narrowed means that nothing beyond `{row.template}` is left: {wide}")
         if kind is FactKind.LEASE_FROZEN:
             usable = [one for one in accounts if one.login or one.connections]
             _law(not usable, f"frozen means unusable: {usable}")

@@ -158,6 +158,34 @@ async def narrow_and_kill(world: World) -> None:
     await asyncio.gather(kill(), drop())
 
 
+async def lower_and_kill(world: World) -> None:
+    """Rights are taken away one by one, grants by phases, while the session freezes, thaws or ends."""
+    process, other = world.start(), world.start()
+    world.call_fails = world.rng.choice([0.0, 0.2])
+    opening = process.spawn(_try(world.open(process, seconds=60)))
+    await world.pause(0.05)
+    known = living(world) or [one.session for one in [await opening] if one]
+    if not known:
+        return
+    session = known[0].id
+
+    async def lower(node: Node, *templates: str) -> None:
+        for template in templates:
+            await _try(node.lower(session, {"db": template}))
+            await world.pause(0.1)
+
+    async def trouble() -> None:
+        await world.pause(0.2)
+        await _try(process.suspend(session, Cause(Reason.SUSPENDED, "ops")))
+        await world.pause(0.5)
+        await _try(process.resume(session, EVIDENCE, KEY))
+        await _try(process.enter_phase(session, "send"))
+        if world.rng.random() < 0.5:
+            await _try(other.end(session, KILL))
+
+    await asyncio.gather(lower(process, "halved", "barred"), lower(other, "barred"), trouble(), opening)
+
+
 async def kill_at_the_last_lease(world: World) -> None:
     """The end of a session begins just as the last of its leases is found gone."""
     for target in world.targets.values():
@@ -330,6 +358,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         late_create,
         suspend_and_resume,
         narrow_and_kill,
+        lower_and_kill,
         kill_at_the_last_lease,
         two_workers,
         target_down,

@@ -9,24 +9,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, Final, cast
 
 from sojourn.adapters.waking_store import Wake, waking
 from sojourn.config import Settings
 from sojourn.core.change import Change
-from sojourn.core.charter import Charter, ChildRule, Renewals, apply
+from sojourn.core.charter import Charter, ChildRule, Phase, Renewals, apply
 from sojourn.core.client import Client, Role, register
-from sojourn.core.errors import SojournError, Unavailable
+from sojourn.core.errors import SojournError
 from sojourn.core.family import ChildWish
-from sojourn.core.ids import CharterId, ClientId, OwnerId, TargetId
+from sojourn.core.ids import CharterId, ClientId, OwnerId, SessionId, TargetId
 from sojourn.core.scope import AudienceGrant, TargetGrant, collect
 from sojourn.core.session import BeatRule, Session, State, Task
 from sojourn.core.target import Target, TargetState, add, preflighted
 from sojourn.ports.attestor import Evidence
 from sojourn.ports.provider import Provider
-from sojourn.ports.store import Head, Store
+from sojourn.ports.store import Store
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._status_places import StatusPlaces
 from sojourn.services.activate_session import ActivateSession, Activation
@@ -35,6 +35,8 @@ from sojourn.services.beat_book import BeatBook
 from sojourn.services.beat_session import BeatSession
 from sojourn.services.complete_session import CompleteSession
 from sojourn.services.end_session import EndSession
+from sojourn.services.enter_phase import EnterPhase
+from sojourn.services.lower_grants import LowerGrants
 from sojourn.services.mint_tokens import MintTokens
 from sojourn.services.narrow_session import NarrowSession
 from sojourn.services.open_child import ChildRequest, OpenChild
@@ -47,16 +49,13 @@ from sojourn.services.sweep_deadlines import SweepDeadlines
 from sojourn.testing.clock import LoopClock, SeededEntropy
 from sojourn.testing.fakes import FakeProviders, FakeTarget, Fault, OpenSealer
 from sojourn.testing.memory_store import MemoryStore
-from tests.sim.laws import Laws, RecordingSigner
+from tests.sim.gates import Crashed, GateProvider, GateStore, forget_error
+from tests.sim.laws import TEMPLATES, Laws, RecordingSigner
 from tests.sim.vouch import Vouch
 
 KEY: Final = "thumbprint-of-the-session-key"
 SEND_FAULTS: Final = (Fault.UNSENT, Fault.NO_EFFECT, Fault.LOST_ANSWER, Fault.HELD)
 CALL_FAULTS: Final = (Fault.UNSENT, Fault.NO_EFFECT, Fault.LOST_ANSWER, Fault.LIE)
-
-
-class Crashed(BaseException):
-    """The process is dead: nothing in it goes on."""
 
 
 class QuietBell:
@@ -67,66 +66,6 @@ class QuietBell:
 
     async def wait_beyond(self, n: int, timeout_s: float) -> None:
         """Return at once."""
-
-
-class GateStore:
-    """The store as one process sees it."""
-
-    def __init__(self, world: World, process: Node) -> None:
-        self._world = world
-        self._process = process
-
-    def __getattr__(self, name: str) -> object:
-        method = getattr(self._world.store, name)
-
-        async def call(*args: object, **named: object) -> object:
-            self._process.require_alive()
-            answer = await method(*args, **named)
-            self._process.require_alive()
-            return answer
-
-        return call
-
-    async def commit(self, change: Change) -> Head:
-        self._process.require_alive()
-        chance = self._world.rng.random()
-        if chance < self._world.store_fails / 2:
-            raise Unavailable("store_unavailable", "no answer")
-        head = await self._world.store.commit(change)
-        self._process.require_alive()
-        if chance < self._world.store_fails:
-            raise Unavailable("store_unavailable", "the answer was lost")
-        return head
-
-
-class GateProvider:
-    """A provider as one process sees it; what is on the wire outlives the process."""
-
-    def __init__(self, world: World, process: Node, target: FakeTarget) -> None:
-        self._world = world
-        self._process = process
-        self._target = target
-
-    def __getattr__(self, name: str) -> object:
-        method = getattr(self._target, name)
-        if not asyncio.iscoroutinefunction(method):
-            return method
-
-        async def call(*args: object, **named: object) -> object:
-            self._process.require_alive()
-            wire = asyncio.ensure_future(method(*args, **named))
-            wire.add_done_callback(_forget_error)
-            outlives = self._world.rng.random() < 0.5
-            answer = await (asyncio.shield(wire) if outlives else wire)
-            self._process.require_alive()
-            return answer
-
-        return call
-
-
-def _forget_error(wire: asyncio.Future[object]) -> None:
-    if not wire.cancelled():
-        wire.exception()
 
 
 class Node:
@@ -183,6 +122,18 @@ class Node:
         now, beats = clock.now(), self.beats
         self.sweep = SweepDeadlines(store, clock, end, suspend, started_at=now, beats=beats)
 
+    async def lower(self, session: SessionId, templates: Mapping[str, str]) -> Session:
+        """Make grants of lesser templates."""
+        world = self.world
+        lower = LowerGrants(
+            self.store, world.clock, world.entropy, providers=self.providers, settings=world.settings
+        )
+        return await lower(session, templates)
+
+    async def enter_phase(self, session: SessionId, name: str) -> Session:
+        """Go on to a phase of the charter."""
+        return await EnterPhase(self.store, self.world.clock, self.narrow)(session, name)
+
     def require_alive(self) -> None:
         """Nothing goes on in a dead process."""
         if self.dead:
@@ -191,7 +142,7 @@ class Node:
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run `work` in this process."""
         task = asyncio.ensure_future(work)
-        task.add_done_callback(_forget_error)
+        task.add_done_callback(forget_error)
         self.tasks.append(task)
         return task
 
@@ -304,11 +255,12 @@ class World:
             applied_at=now,
             applied_by="ops",
             children=ChildRule(depth=3, fan_out=2),
+            phases=(Phase("gather", ("db", "post", "api")), Phase("send", ("post", "api"))),
         )
         await self.store.commit(Change(steps=(register(self.client), apply(charter))))
         for name in self.targets:
             target = Target(
-                TargetId(f"tgt_{name}"), 1, TargetState.UNTRIED, name, "fake", {}, {"reader": {}}, "A", now
+                TargetId(f"tgt_{name}"), 1, TargetState.UNTRIED, name, "fake", {}, TEMPLATES, "A", now
             )
             step = add(target)
             await self.store.commit(Change(steps=(step.then(preflighted(step.row, passed=True, now=now)),)))

@@ -130,11 +130,13 @@ class FakeTarget:
             raise Invalid("not_narrower", "the template would add something")
 
     async def narrow(self, ref: Ref, after: Mapping[str, object]) -> str:
-        """Leave the account with no more than `after` says."""
+        """Leave the account with no more than `after` says, and look; a target that lies is found out."""
         fault = await self._reach("narrow", ref.handle)
         account = self._account(ref)
-        if account is not None and fault is not Fault.LIE:
-            account.template = after
+        if fault is Fault.LIE:
+            raise TargetError("rights_left", "more is there than was left to it")
+        if account is not None:
+            account.template = dict(account.template.items() & after.items())
         _lose(fault)
         return "fake"
 

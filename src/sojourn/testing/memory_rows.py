@@ -1,4 +1,4 @@
-"""What the memory store reads of clients, charters, targets, kill orders and approvals."""
+"""What the memory store reads of clients, kill orders and approvals."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from datetime import datetime
 from typing import cast
 
 from sojourn.core.approval import Approval, ApprovalState
-from sojourn.core.charter import Budget, Charter
+from sojourn.core.charter import Budget
 from sojourn.core.client import Client
-from sojourn.core.ids import ApprovalId, ClientId, KillId, SessionId, TargetId
+from sojourn.core.ids import ApprovalId, ClientId, KillId, SessionId
 from sojourn.core.kill import Kill, KillState
 from sojourn.core.record import Row, RowKind
 from sojourn.core.session import Session, State
-from sojourn.core.target import Target, TargetState
 from sojourn.core.trigger import Trigger
 from sojourn.core.usage import METRICS, Amounts, Chunk, Usage, Use, allot
 from sojourn.ports.store import KillFilter
@@ -53,28 +52,6 @@ class RowReads:
     async def clients(self) -> Sequence[Client]:
         await asyncio.sleep(0)
         return cast("list[Client]", self._all(RowKind.CLIENT))
-
-    async def charter(self, name: str, number: int | None = None) -> Charter | None:
-        found = [one for one in await self.charters() if one.name == name and number in (None, one.number)]
-        return max(found, key=lambda one: one.number, default=None)
-
-    async def charters(self) -> Sequence[Charter]:
-        await asyncio.sleep(0)
-        return cast("list[Charter]", self._all(RowKind.CHARTER))
-
-    async def target_named(self, name: str) -> Target | None:
-        targets = await self.targets()
-        return next(
-            (one for one in targets if one.name == name and one.state is not TargetState.REMOVED), None
-        )
-
-    async def target(self, target: TargetId) -> Target | None:
-        await asyncio.sleep(0)
-        return cast("Target | None", self.rows.get((RowKind.TARGET, target)))
-
-    async def targets(self) -> Sequence[Target]:
-        await asyncio.sleep(0)
-        return cast("list[Target]", self._all(RowKind.TARGET))
 
     async def trigger_named(self, name: str) -> Trigger | None:
         return next((one for one in await self.triggers() if one.name == name), None)

@@ -93,7 +93,7 @@ async def revoke(request: Request) -> Response:
         await _revoke(request, form)
     except SojournError as error:
         return oauth_error(error)
-    return Response(status_code=200)
+    return Response("", media_type="text/plain")
 
 
 async def _revoke(request: Request, form: Form) -> None:

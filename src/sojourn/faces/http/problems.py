@@ -147,7 +147,8 @@ def _plain(text: str) -> str:
 
 def render(path: str, error: SojournError) -> Response:
     """`error` in the form that callers of `path` expect."""
-    return oauth_error(error) if path.startswith("/oauth2/") else problem(error)
+    in_oauth = path.startswith("/oauth2/") and not path.startswith("/oauth2/status")
+    return oauth_error(error) if in_oauth else problem(error)
 
 
 def reference() -> str:
