@@ -12,14 +12,15 @@ from sojourn.services.preflight_due import PreflightDue
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.testing.fakes import FakeProviders
 from tests.services.rig import play
-from tests.sim.world import GateProvider, Node, World
+from tests.sim.gates import GateProvider
+from tests.sim.world import Node, World
 
 
 class Rehearsal:
     """The real preflight, whose canary dies only while `fit`."""
 
     def __init__(self, world: World, process: Node) -> None:
-        providers = FakeProviders({n: GateProvider(world, process, t) for n, t in world.targets.items()})  # type: ignore[misc]
+        providers = FakeProviders({n: GateProvider(world, process, t) for n, t in world.targets.items()})
         self._real = PreflightTarget(world.store, world.clock, providers, world.settings)
         self.fit = self.reachable = True
         self.tried: list[str] = []
