@@ -44,17 +44,17 @@ class Kubernetes(Simulator):
     def answer(self, asked: Asked) -> Said:
         """Route by method and path."""
         match asked.method, asked.path:
-            case "GET", ("api", "v1", "namespaces", "work", "pods"):
+            case "GET", ("api", "v1", "namespaces", "jobs", "pods"):
                 return self._list_pods(asked.bearer)
             case _ if asked.bearer != ADMIN:
                 return _status(401, "Unauthorized")
-            case "POST", ("api", "v1", "namespaces", "work", "secrets"):
+            case "POST", ("api", "v1", "namespaces", "jobs", "secrets"):
                 return self._create(asked.json())
-            case "GET", ("api", "v1", "namespaces", "work", "secrets"):
+            case "GET", ("api", "v1", "namespaces", "jobs", "secrets"):
                 return self._list(asked)
-            case method, ("api", "v1", "namespaces", "work", "secrets", name):
+            case method, ("api", "v1", "namespaces", "jobs", "secrets", name):
                 return self._one(method, name, asked)
-            case "POST", ("api", "v1", "namespaces", "work", "serviceaccounts", account, "token"):
+            case "POST", ("api", "v1", "namespaces", "jobs", "serviceaccounts", account, "token"):
                 return self._mint(account, asked.json())
             case "POST", ("apis", "authentication.k8s.io", "v1", "tokenreviews"):
                 return self._review(asked.json())

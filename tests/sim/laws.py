@@ -16,16 +16,12 @@ from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.record import FactKind, Row, RowKind, apply
 from sojourn.core.replay import replay
 from sojourn.core.session import LEAVING, Session, State
+from sojourn.core.target import Target
 from sojourn.core.window import from_micros
 from sojourn.ports.clock import Clock
 from sojourn.testing.fakes import FakeTarget
 from sojourn.testing.memory_store import MemoryStore
 
-TEMPLATES: Final[Mapping[str, Mapping[str, object]]] = {
-    "reader": {"names": "read", "notes": "write"},
-    "halved": {"names": "read"},
-    "barred": {},
-}
 _TYPES: Final = {RowKind.SESSION: Session, RowKind.LEASE: Lease}
 
 
@@ -184,7 +180,9 @@ class Laws:
         if row.state is LeaseState.DESTROYED and kind is FactKind.LEASE_DESTROYED:
             _law(not accounts, f"destroyed means gone: {accounts}")
         if kind is FactKind.LEASE_NARROWED:
-            less = TEMPLATES[row.template].items()
+            target = self._store.rows[RowKind.TARGET, row.target]
+            assert isinstance(target, Target)
+            less = target.templates[row.template].items()
             wide = [one for one in accounts if not one.template.items() <= less]
             _law(not wide, f"narrowed means that nothing beyond `{row.template}` is left: {wide}")
         if kind is FactKind.LEASE_FROZEN:

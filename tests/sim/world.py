@@ -50,11 +50,16 @@ from sojourn.testing.clock import LoopClock, SeededEntropy
 from sojourn.testing.fakes import FakeProviders, FakeTarget, Fault, OpenSealer
 from sojourn.testing.memory_store import MemoryStore
 from tests.sim.gates import Crashed, GateProvider, GateStore, forget_error
-from tests.sim.laws import TEMPLATES, Laws, RecordingSigner
+from tests.sim.laws import Laws, RecordingSigner
 from tests.sim.vouch import Vouch
 
 KEY: Final = "thumbprint-of-the-session-key"
 SEND_FAULTS: Final = (Fault.UNSENT, Fault.NO_EFFECT, Fault.LOST_ANSWER, Fault.HELD)
+TEMPLATES: Final[Mapping[str, Mapping[str, object]]] = {
+    "reader": {"names": "read", "notes": "write"},
+    "halved": {"names": "read"},
+    "barred": {},
+}
 CALL_FAULTS: Final = (Fault.UNSENT, Fault.NO_EFFECT, Fault.LOST_ANSWER, Fault.LIE)
 
 

@@ -136,7 +136,7 @@ class FakeTarget:
         if fault is Fault.LIE:
             raise TargetError("rights_left", "more is there than was left to it")
         if account is not None:
-            account.template = dict(account.template.items() & after.items())
+            account.template = {k: v for k, v in account.template.items() if after.get(k) == v}
         _lose(fault)
         return "fake"
 
