@@ -6,15 +6,12 @@ work for the next one.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from sojourn.core.change import Change
 from sojourn.core.errors import Conflict
 from sojourn.core.kill import Kill, KillState, finish, number
-from sojourn.core.session import Session
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import KillFilter, Store
 from sojourn.services._picking import picked
@@ -74,15 +71,7 @@ class CarryOutKills:
         ended = 0
         async for page in picked(self._store, kill.selector):
             covered = [session for session in page if kill.covers(session)]
-            for first in range(0, len(covered), 2 * BATCH):
-                middle, last = first + BATCH, first + 2 * BATCH
-                await self._both(kill, covered[first:middle], covered[middle:last])
+            for first in range(0, len(covered), BATCH):
+                await self._end.many(covered[first : first + BATCH], kill.cause)
             ended += len(covered)
         return ended
-
-    async def _both(self, kill: Kill, *batches: Sequence[Session]) -> None:
-        """One batch is worked out while the store writes the other."""
-        ends = (self._end.many(batch, kill.cause) for batch in batches if batch)
-        for outcome in await asyncio.gather(*ends, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
