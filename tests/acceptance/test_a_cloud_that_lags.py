@@ -22,7 +22,7 @@ from tests.rig.postgres import PostgresServer
 from tests.rig.system import OWNER, System, running
 
 GRANT: Final = "code"
-LAG_S: Final = 4.0
+LAG_S: Final = 6.0
 
 
 @pytest.mark.timeout(180)

@@ -117,7 +117,7 @@ def test_ten_thousand_sessions_are_refused_in_a_second_and_ended_in_five(system:
 
 
 def test_a_killed_server_goes_on_with_the_order_when_it_is_back(system: System) -> None:
-    _seed(system, 2500)
+    _seed(system, 4000)
     live = system.open("1", grants=[API_GRANT])
     ordered = _order(system)
 

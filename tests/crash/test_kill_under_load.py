@@ -35,7 +35,7 @@ def crashed(dig: Dig, store: str, kills: int) -> dict[str, int]:
     return {"kills": kills, "active": len(active), "leaving": len(leaving), "facts": told["facts"]}
 
 
-@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
 def test_five_kills_under_load_lose_nothing(dig: Dig, store: str) -> None:
     counts = crashed(dig, store, 5)
 
