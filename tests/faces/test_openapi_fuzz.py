@@ -1,7 +1,7 @@
 """Generated requests against the OpenAPI document: every answer is one that it declares.
 
-Asked twice over: by nobody, and by the caller whom the route is for. Bounded, so
-that the whole of it takes well under a minute.
+Asked twice over: by nobody, and by the caller whom the route is for; with what fits the document
+and with what does not. A few of each here, and many in the slow test.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
-from schemathesis import Case
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case, GenerationMode
 from schemathesis.checks import load_all_checks
+from schemathesis.schemas import APIOperation
 
 from tests.faces.world import Caller, World
 
@@ -21,13 +22,13 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)
 load_all_checks()
 
 WORLD: Final = World()
-EXAMPLES: Final = 5  # per operation and caller
 SCHEMA: Final = schemathesis.openapi.from_asgi("/openapi.json", WORLD.app)
+# Made here and not by the plugin, which would work out every case of every operation at collection.
+OPERATIONS: Final = [found.ok() for found in SCHEMA.get_all_operations()]
 BOUNDED: Final = settings(
-    max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
+    phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 BY_KEY: Final = ("/beat", "/complete", "/resume", "/v1/login")
@@ -51,16 +52,43 @@ def _sign(case: Case[Any], caller: Caller | None) -> None:
             headers[name] = value
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["caller", "nobody"])
-@SCHEMA.parametrize()
-@BOUNDED
-def test_every_answer_is_declared(known: bool, case: Case[Any]) -> None:
-    _sign(case, _fitting(case.path, case.method.upper()) if known else None)
+by_everyone = pytest.mark.parametrize("known", [True, False], ids=["caller", "nobody"])
+at_each = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
 
-    answer = case.call()
 
-    assert answer.status_code < 500
-    case.validate_response(answer, excluded_checks=_excluded())
+@by_everyone
+@at_each
+def test_every_answer_is_declared(operation: APIOperation, known: bool) -> None:
+    _ask(operation, known, examples=4 if known else 1)
+
+
+@pytest.mark.slow
+@by_everyone
+@at_each
+def test_every_one_of_many_answers_is_declared(operation: APIOperation, known: bool) -> None:
+    _ask(operation, known, examples=100)
+
+
+def _ask(operation: APIOperation, known: bool, *, examples: int) -> None:
+    """That many cases of each kind: fitting ones, and ones that break the document somewhere."""
+    for mode in _modes(operation, known):
+
+        @settings(BOUNDED, max_examples=examples)
+        @given(case=operation.as_strategy(mode))
+        def answered(case: Case[Any]) -> None:
+            _sign(case, _fitting(case.path, case.method.upper()) if known else None)
+            answer = case.call()
+            assert answer.status_code < 500
+            case.validate_response(answer, excluded_checks=_excluded())
+
+        answered()
+
+
+def _modes(operation: APIOperation, known: bool) -> list[GenerationMode]:
+    """A body can be wrong; a path is any text. Who is nobody is refused before either is read."""
+    if known and operation.body:
+        return [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+    return [GenerationMode.POSITIVE]
 
 
 def _excluded() -> list[Any]:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -80,14 +81,20 @@ class Hands:
         return 1000.0
 
 
+@cache
+def _keys() -> tuple[Mapping[str, Es256Key], RSAKey]:
+    """Ours by name, and the foreign one; checking an RSA key takes longer than all else here."""
+    stored = json.loads((HERE / "keys.json").read_text())
+    foreign = RSAKey.import_key(stored.pop("foreign"))
+    return {name: Es256Key.from_jwk(jwk) for name, jwk in stored.items()}, foreign
+
+
 class Surfaces:
     """Everything that takes a token."""
 
     def __init__(self) -> None:
-        stored = json.loads((HERE / "keys.json").read_text())
-        self.keys = {name: Es256Key.from_jwk(jwk) for name, jwk in stored.items() if name != "foreign"}
+        self.keys, self.rsa = _keys()
         ours, purpose = self.keys["ours"], self.keys["introspection"]
-        self.rsa = RSAKey.import_key(stored["foreign"])
         public = {**self.rsa.as_dict(private=False), "kid": "foreign"}
         self.foreign = read_foreign_keys({"keys": [public]})
         signers = ({**key.jwk, "kid": key.thumbprint} for key in (ours, purpose))
