@@ -33,26 +33,3 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     if not isinstance(report.longrepr, tuple):
         return "skipped without a reason"
     return str(report.longrepr[2]).removeprefix("Skipped: ").removeprefix(MARK)
-
-
-TIMED = (
-    "tests/acceptance/test_a_hundred_kills.py",
-    "tests/acceptance/test_guarded_api.py",
-    "tests/acceptance/test_guards_under_fire.py",
-    "tests/acceptance/test_kill_by_selector.py",
-    "tests/cli/test_run.py::test_a_server_that_falls_silent_ends_the_command_in_time",
-    "tests/cli/test_run.py::test_the_first_request_leaves_within_300_ms",
-    "tests/cli/test_run.py::test_the_version_is_told_within_150_ms",
-    "tests/faces/test_hostile_input.py::test_a_hostile_body_is_a_problem_soon",
-    "tests/guard/test_feed_and_streams.py",
-    "tests/providers/postgresql/test_conformance.py",
-    "tests/providers/postgresql/test_preflight.py::test_five_preflights_take_less_than_a_second_each",
-)
-"""Where time is asserted: these run one at a time, after the rest, on a machine left to them."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asserts times."""
-    for item in items:
-        if item.nodeid.startswith(TIMED):
-            item.add_marker(pytest.mark.timed)

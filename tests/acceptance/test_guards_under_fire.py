@@ -26,7 +26,7 @@ DEAF_AFTER_S, BACK_WITHIN_S = 5.0, 2.0
 # next answer is due. Half a second is left for a busy machine.
 ACCEPTS_AT_LEAST_S = DEAF_AFTER_S - 2.5
 
-pytestmark = pytest.mark.timeout(180)  # with the servers they stand on
+pytestmark = [pytest.mark.timed, pytest.mark.timeout(180)]  # with the servers they stand on
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from tests.rig.system import API_GRANT, AUDIENCE, System, running
 REFUSED_WITHIN_S, ENDED_WITHIN_S = 1.0, 5.0
 SHOWN = 8  # sessions that really call the guards
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timed, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

@@ -158,6 +158,7 @@ def test_a_stopped_wrapper_cannot_keep_the_command_going(sojourn: Sojourn, tmp_p
     assert until(lambda: not alive(child), seconds=10)
 
 
+@pytest.mark.timed
 def test_a_server_that_falls_silent_ends_the_command_in_time(
     sojourn: Sojourn, plane: ControlPlane, tmp_path: Path
 ) -> None:
@@ -242,6 +243,7 @@ def test_an_open_whose_answer_was_lost_is_ended_and_asked_again(
     assert [s["state"] for s in plane.sessions.values()] == ["ended", "ended"]
 
 
+@pytest.mark.timed
 def test_the_first_request_leaves_within_300_ms(sojourn: Sojourn, plane: ControlPlane) -> None:
     took: list[float] = []
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -276,6 +278,7 @@ def test_run_loads_nothing_slow(sojourn: Sojourn) -> None:
     assert not loaded & slow
 
 
+@pytest.mark.timed
 def test_the_version_is_told_within_150_ms(sojourn: Sojourn) -> None:
     took = []
     for _ in range(5):

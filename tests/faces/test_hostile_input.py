@@ -56,6 +56,7 @@ BODIES: Final[dict[str, bytes]] = {
 PATHS: Final = ("/v1/sessions", "/v1/login", "/v1/feed", "/v1/clients", "/v1/charters", "/v1/targets")
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", BODIES)
 async def test_a_hostile_body_is_a_problem_soon(world: World, name: str) -> None:
     for path in PATHS:

@@ -35,6 +35,8 @@ from tests.guard.world import (
 )
 from tests.rig.poll import pace
 
+pytestmark = pytest.mark.timed
+
 L = 5.0
 BACK_WITHIN = 2.0
 

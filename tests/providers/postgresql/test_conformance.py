@@ -20,7 +20,7 @@ from sojourn.testing.provider_conformance import SUITE, Rig, live_work_stops_wit
 from tests.providers.postgresql.conftest import ADMIN_PASSWORD, Bench, SystemNow, config_of, log_in
 from tests.rig.postgres import PostgresServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timed]
 
 KILLS = 10
 AT_ONCE = 2  # more would measure the two cores

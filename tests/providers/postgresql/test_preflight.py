@@ -56,6 +56,7 @@ async def test_a_sound_target_passes_every_check(bench: Bench, admin_user: str) 
     print({check.name: round(check.took_ms, 1) for check in checks}, checks[7].detail)
 
 
+@pytest.mark.timed
 async def test_five_preflights_take_less_than_a_second_each(bench: Bench) -> None:
     took = []
     for _ in range(5):
