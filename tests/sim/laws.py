@@ -13,7 +13,7 @@ from typing import Final
 from sojourn.core.change import Change, ErrandKind
 from sojourn.core.ids import SessionId
 from sojourn.core.lease import Lease, LeaseState
-from sojourn.core.record import FactKind, Row, RowKind, apply
+from sojourn.core.record import Fact, FactKind, Row, RowKind, apply
 from sojourn.core.replay import replay
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.target import Target
@@ -97,7 +97,7 @@ class Laws:
         for step in change.steps:
             for fact in step.facts:
                 self.seen.add(fact.kind)
-                self._truth(fact.kind, step.row)
+                self._truth(fact, step.row)
 
     def _replay(self, change: Change) -> None:
         for step in change.steps:
@@ -169,9 +169,18 @@ class Laws:
                 refused = any(least is None and keep >= token.expires_at for least, keep in entries)
                 _law(refused, "no token is accepted after its session was refused")
 
-    def _truth(self, kind: FactKind, row: Row) -> None:
+    def _proof_is_of_it(self, fact: Fact, lease: Lease) -> None:
+        """A look that left before the credential came to exist proves nothing about it."""
+        looked_at = fact.notes["observed_at"]
+        assert isinstance(looked_at, datetime)
+        known = self._targets[lease.target_name].accounts.values()
+        later = [one for one in known if one.handle == lease.handle and one.made_at > looked_at]
+        _law(not later, f"absence was observed after the last issue landed: {later}")
+
+    def _truth(self, fact: Fact, row: Row) -> None:
         if not isinstance(row, Lease):
             return
+        kind = fact.kind
         accounts = [
             one
             for one in self._targets[row.target_name].living()
@@ -179,6 +188,7 @@ class Laws:
         ]
         if row.state is LeaseState.DESTROYED and kind is FactKind.LEASE_DESTROYED:
             _law(not accounts, f"destroyed means gone: {accounts}")
+            self._proof_is_of_it(fact, row)
         if kind is FactKind.LEASE_NARROWED:
             target = self._store.rows[RowKind.TARGET, row.target]
             assert isinstance(target, Target)

@@ -98,8 +98,13 @@ async def lost_answers(world: World) -> None:
 
 
 async def late_create(world: World) -> None:
-    """Every issue is held back and lands late, or is refused as too late."""
-    world.call_fails = 0.9
+    """Every issue is held back and lands late, or is refused as too late; or it is answered late, and so
+    is every look: what was known when the look left is not what is known when its answer comes.
+    """
+    if world.rng.random() < 0.5:
+        world.call_fails = 0.9
+    else:
+        world.slow_down()
     process = world.start()
     tasks = [process.spawn(_try(world.open(process, "db"))) for _ in range(3)]
     await world.pause(1)

@@ -16,7 +16,7 @@ SEEDS: Final = int(os.environ.get("SOJOURN_SIM_SEEDS", "2000"))
 """In all; a scenario gets its share."""
 
 PER_SCENARIO: Final = -(-SEEDS // len(SCENARIOS))
-MUTANT_SEEDS: Final = 300  # the rarest is caught once in about a hundred
+MUTANT_SEEDS: Final = 100
 
 # A task that a crash cancelled before its first step leaves its coroutine unawaited.
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")

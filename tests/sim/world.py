@@ -215,6 +215,12 @@ class World:
             held_s=lambda: self.rng.random() * 5,
         )
 
+    def slow_down(self) -> None:
+        """From now on every issue is answered late, and so is every look."""
+        for target in self.targets.values():
+            target.look_answer_s = lambda: self.rng.random() * 3
+            target.faults = lambda method: Fault.SLOW if method == "issue" else self._fault(method)
+
     def _fault(self, method: str) -> Fault | None:
         if self.rng.random() >= self.call_fails:
             return None

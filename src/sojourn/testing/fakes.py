@@ -37,6 +37,7 @@ class Fault(StrEnum):
     UNSENT = "unsent"  # it never left us, and we know
     NO_EFFECT = "no_effect"  # it failed on the way; nobody knows
     LOST_ANSWER = "lost_answer"  # it took effect; nobody knows
+    SLOW = "slow"  # it lands later, if the target still takes it, and is answered then
     HELD = "held"  # it lands later, if the target still takes it; nobody knows
     LIE = "lie"  # it is answered as done, and was not
 
@@ -48,6 +49,7 @@ class Account:
     handle: str
     target_id: str
     secret: str
+    made_at: datetime
     login: bool = True
     removed: bool = False
     owns: bool = False
@@ -64,6 +66,7 @@ class FakeTarget:
     faults: Callable[[str], Fault | None] = lambda _: None
     latency_s: Callable[[], float] = lambda: 0.0
     held_s: Callable[[], float] = lambda: 1.0
+    look_answer_s: Callable[[], float] | None = None  # how long what a look saw travels; else `latency_s`
     down: bool = False
     lasts: timedelta | None = None  # class D: a credential ends by itself, and only so
     lasting_as: Presence = Presence.UNKNOWN  # what a look says of one that lasts
@@ -164,7 +167,8 @@ class FakeTarget:
         """What is there of the account, by its id when it is known."""
         _lose(await self._reach("observe", ref.handle))
         seen = self._look(ref)
-        await self.clock.sleep(self.latency_s())  # what was true may be so no more
+        travels_s = self.look_answer_s or self.latency_s
+        await self.clock.sleep(travels_s())  # what was true may be so no more
         return seen
 
     def _look(self, ref: Ref) -> Observation:
@@ -203,6 +207,8 @@ class FakeTarget:
         if fault is Fault.HELD:
             asyncio.get_running_loop().call_later(self.held_s(), _land, effect)
             raise TargetError("target_lost", "the answer was lost")
+        if fault is Fault.SLOW:
+            await self.clock.sleep(self.held_s())
         made = effect()
         await self.clock.sleep(self.latency_s())  # the answer travels, too
         _lose(fault)
@@ -228,7 +234,8 @@ class FakeTarget:
         if self.named(intent.handle) is not None:
             raise TargetError("exists", "the target refused: the name is taken")
         self._made += 1
-        account = Account(intent.handle, f"id-{self._made}", f"secret-{self._made}", template=intent.template)
+        account = Account(intent.handle, f"id-{self._made}", f"secret-{self._made}", self.clock.now())
+        account.template = intent.template
         account.ends_at = None if self.lasts is None else self.clock.now() + self.lasts
         self.accounts[account.target_id] = account
         return self._shown(account)
