@@ -4,6 +4,7 @@
     GitLab CI        the id token in `SOJOURN_ID_TOKEN`
     Kubernetes       a projected token; its file is read anew each time, as the kubelet replaces it
     SPIFFE, OIDC     a file, or a folder with an X509-SVID, that an agent keeps fresh
+    mutual TLS       a folder with a certificate and its key, shown by the connection
     elsewhere        the key of a profile
 
 Nothing is verified here. What is gathered is sent to the control plane and nowhere else, and the
@@ -24,6 +25,7 @@ from sojourn.client.caller import assertion
 from sojourn.client.clock import EdgeClock
 from sojourn.client.jsonfacts import parse_object, text
 from sojourn.client.profile import Profile, load_profile, profile_path
+from sojourn.client.tls import CertificateSource, ClientTls
 from sojourn.client.transport import check_issuer, connect
 from sojourn.core.errors import Invalid, NotFound, Refused, Unavailable
 
@@ -36,6 +38,7 @@ EVIDENCE: Final = "SOJOURN_EVIDENCE"
 SECRET_VARIABLES: Final = frozenset({GITHUB_URL, GITHUB_BEARER, GITLAB_EVIDENCE})
 POD_TOKEN: Final = Path("/var/run/secrets/sojourn/token")
 _FROM_FILES: Final = frozenset({"kubernetes", "oidc", "spiffe", "gitlab_ci"})
+_BY_TLS: Final = "mtls:"
 _WITHIN_S: Final = 10.0
 _LARGEST: Final = 64 * 1024
 
@@ -59,6 +62,7 @@ class Workload:
 
     issuer: str
     source: Source
+    tls: ClientTls | None = None  # what connections to the control plane show
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +150,10 @@ def workload_here(
     if not (server and client):
         raise Invalid("usage_client", "expected `--server` and `--client` together")
     check_issuer(server)
-    source = _source(environ, server, client, evidence or environ.get(EVIDENCE))
-    return Workload(server, source)
+    evidence = evidence or environ.get(EVIDENCE)
+    if evidence is not None and evidence.startswith(_BY_TLS):
+        return _certified(server, client, evidence.removeprefix(_BY_TLS))
+    return Workload(server, _source(environ, server, client, evidence))
 
 
 def workload_of(who: Profile | Workload) -> Workload:
@@ -160,6 +166,12 @@ def without_evidence(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in SECRET_VARIABLES}
 
 
+def _certified(server: str, client: str, folder: str) -> Workload:
+    if not server.startswith("https://") or not folder:
+        raise Invalid("usage_evidence", "expected `mtls:FOLDER`, and a server whose address is https")
+    return Workload(server, CertificateSource(client), ClientTls(Path(folder)))
+
+
 def _source(environ: Mapping[str, str], server: str, client: str, evidence: str | None) -> Source:
     if evidence is not None:
         kind, _, path = evidence.partition(":")
@@ -168,7 +180,7 @@ def _source(environ: Mapping[str, str], server: str, client: str, evidence: str 
 
             return SvidSource(Path(path), client, server)
         if kind not in _FROM_FILES or not path:
-            known = ", ".join(sorted((*_FROM_FILES, "spiffe_x509")))
+            known = ", ".join(sorted((*_FROM_FILES, "mtls", "spiffe_x509")))
             raise Invalid("usage_evidence", f"expected `TYPE:FILE` with a type of {known}")
         return FileSource(kind, Path(path), client)
     url, bearer = environ.get(GITHUB_URL), environ.get(GITHUB_BEARER)
