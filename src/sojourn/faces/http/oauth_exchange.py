@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sojourn.core.change import Change, Once
-from sojourn.core.errors import Invalid, Refused, Unauthenticated
+from sojourn.core.errors import Invalid, Refused, SojournError, Unauthenticated
 from sojourn.core.family import ChildWish
 from sojourn.core.ids import SessionId
 from sojourn.core.token import AccessClaims
@@ -42,10 +42,17 @@ async def exchange(request: Request, form: Form) -> Response:
     if form.get("actor_token") is not None:
         return await _for_a_child(desk, form, held, claims=claims, marks=marks)
     if held.thumbprint != claims.key:
-        raise Unauthenticated("wrong_key", "only the holder of the session's key exchanges its tokens")
+        raise _not_the_holder(held)
     await desk.store.commit(Change(once=marks))
     token = await desk.verbs.exchange(SessionId(claims.sid), claims.key, form.audience, form.scope)
     return views.reply({**grant(desk, token, claims.key), "issued_token_type": ACCESS_TOKEN})
+
+
+def _not_the_holder(held: Holder) -> SojournError:
+    said = "only the holder of the session's key or certificate exchanges its tokens"
+    if held.certificate is not None:  # there is no proof that could be called wrong
+        return Invalid("invalid_request", said)
+    return Unauthenticated("wrong_key", said)
 
 
 async def _subject(desk: Desk, form: Form) -> AccessClaims:
