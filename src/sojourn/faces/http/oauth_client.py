@@ -47,7 +47,7 @@ def certified(request: Request, form: Form) -> Evidence | None:
     shown = presented(request, desk_of(request).peers)
     if shown is None:
         return None
-    return Evidence(CERTIFICATE, "", named_id(form.need("client_id")), shown.der)
+    return Evidence(CERTIFICATE, "", named_id(form.need("client_id")), shown.der, shown.chain)
 
 
 async def recognise(request: Request, form: Form) -> Attestation:
