@@ -368,18 +368,30 @@ class Script:
         return (self.one(session, "https://api.example", mark),)
 
     def one(
-        self, session: Session, audience: str, mark: Mark, *, only: frozenset[str] | None = None
+        self,
+        session: Session,
+        audience: str,
+        mark: Mark,
+        *,
+        only: frozenset[str] | None = None,
+        may_act: str | None = None,
     ) -> Token:
         mint = MintTokens(self.signer, self.clock, SystemEntropy(), ISSUER)
-        made = mint.one(session, audience, mark, only=only)
+        made = mint.one(session, audience, mark, only=only, may_act=may_act)
         return Token(made.audience, made.jwt, made.expires_at, made.scope)
 
     async def exchange(
-        self, session: SessionId, key: str, audience: str | None, only: frozenset[str] | None
+        self,
+        session: SessionId,
+        key: str,
+        audience: str | None,
+        only: frozenset[str] | None,
+        *,
+        may_act: str | None = None,
     ) -> Token:
         self._called("exchange")
         found = self._find(session)
-        return self.one(found, choose_audience(found, audience), Mark(1, 7), only=only)
+        return self.one(found, choose_audience(found, audience), Mark(1, 7), only=only, may_act=may_act)
 
     def client_token(self, client: Client, *, key: str | None = None) -> Token:
         now = self.clock.now()
