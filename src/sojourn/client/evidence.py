@@ -3,7 +3,8 @@
     GitHub Actions   asked for anew each time; the job needs `permissions: id-token: write`
     GitLab CI        the id token in `SOJOURN_ID_TOKEN`
     Kubernetes       a projected token; its file is read anew each time, as the kubelet replaces it
-    SPIFFE, OIDC     a file, or a folder with an X509-SVID, that an agent keeps fresh
+    SPIFFE           the Workload API of an agent; a file, or a folder, that one keeps fresh
+    OIDC             a file that somebody keeps fresh
     mutual TLS       a folder with a certificate and its key, shown by the connection
     elsewhere        the key of a profile
 
@@ -35,6 +36,7 @@ GITLAB_EVIDENCE: Final = "SOJOURN_ID_TOKEN"
 SERVER: Final = "SOJOURN_SERVER"
 CLIENT: Final = "SOJOURN_CLIENT"
 EVIDENCE: Final = "SOJOURN_EVIDENCE"
+SPIFFE_SOCKET: Final = "SPIFFE_ENDPOINT_SOCKET"
 SECRET_VARIABLES: Final = frozenset({GITHUB_URL, GITHUB_BEARER, GITLAB_EVIDENCE})
 POD_TOKEN: Final = Path("/var/run/secrets/sojourn/token")
 _FROM_FILES: Final = frozenset({"kubernetes", "oidc", "spiffe", "gitlab_ci"})
@@ -175,6 +177,8 @@ def _certified(server: str, client: str, folder: str) -> Workload:
 def _source(environ: Mapping[str, str], server: str, client: str, evidence: str | None) -> Source:
     if evidence is not None:
         kind, _, path = evidence.partition(":")
+        if kind in ("spiffe", "spiffe_x509") and path.startswith("unix:"):
+            return _from_agent(kind, path, client, server)
         if kind == "spiffe_x509" and path:
             from sojourn.client.svid import SvidSource
 
@@ -191,10 +195,20 @@ def _source(environ: Mapping[str, str], server: str, client: str, evidence: str 
         return HeldSource("gitlab_ci", token.strip(), client)
     if os.access(POD_TOKEN, os.R_OK):
         return FileSource("kubernetes", POD_TOKEN, client)
+    if agent := environ.get(SPIFFE_SOCKET):
+        return _from_agent("spiffe_x509", agent, client, server)
     raise NotFound(
         "no_evidence",
-        "found no token of GitHub, GitLab or Kubernetes here; name a file with `--evidence TYPE:FILE`",
+        "found no token of GitHub, GitLab or Kubernetes, and no SPIFFE agent; use `--evidence TYPE:FILE`",
     )
+
+
+def _from_agent(kind: str, socket: str, client: str, server: str) -> Source:
+    from sojourn.client.workload_api import SCHEME, WorkloadApiSource
+
+    if not socket.startswith(SCHEME):
+        raise Invalid("usage_evidence", f"expected a socket as `unix:///…`, got `{socket[:80]}`")
+    return WorkloadApiSource(kind, socket, client, server)
 
 
 def _ask(url: str, bearer: str) -> str:
