@@ -28,7 +28,7 @@ class Still(Nonces):
         return super().good(datetime(2026, 1, 1, tzinfo=UTC))
 
 
-class Process(Bench):
+class OneGuard(Bench):
     """A guard of its own: what it has seen, and what it wants in proofs."""
 
     def __init__(self, nonces: Nonces) -> None:
@@ -48,13 +48,13 @@ class Process(Bench):
 
 
 def test_a_proof_serves_once_and_at_the_process_that_gave_its_nonce() -> None:
-    first, others = Process(Nonces.own()), [Process(Nonces.own()) for _ in range(3)]
+    first, others = OneGuard(Nonces.own()), [OneGuard(Nonces.own()) for _ in range(3)]
     token = token_of(first)
     proof = first.proof(token, first.wanted(token))
 
     assert [other.code(token, proof) for other in others] == ["use_dpop_nonce"] * 3
     assert (first.code(token, proof), first.code(token, proof)) == ("ok", "replayed_proof")
-    successor = Process(Nonces.own())  # the same address after a restart: it remembers nothing
+    successor = OneGuard(Nonces.own())  # the same address after a restart: it remembers nothing
     assert successor.code(token, proof) == "use_dpop_nonce"
 
 
@@ -63,7 +63,7 @@ def test_without_nonces_none_is_asked_for(bench: Bench) -> None:
 
 
 def test_a_nonce_is_good_for_its_minute_and_the_next_and_a_fresh_one_is_given_meanwhile() -> None:
-    process = Process(Nonces.own())
+    process = OneGuard(Nonces.own())
     token = token_of(process)
     nonce = process.wanted(token)
     heard: list[str] = []
@@ -86,7 +86,7 @@ def test_processes_that_share_a_secret_take_each_others_nonces(tmp_path: Path) -
     place = tmp_path / "nonces"
     place.touch(0o600)
     place.write_text("s" * 32)
-    one, two = (Process(Nonces.shared(place)) for _ in range(2))
+    one, two = (OneGuard(Nonces.shared(place)) for _ in range(2))
     token = token_of(one)
 
     assert two.code(token, two.proof(token, one.wanted(token))) == "ok"

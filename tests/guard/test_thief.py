@@ -23,7 +23,7 @@ PLACES = ("there", "another process", "after a restart")
 AGAIN_EVERY = 50  # attempts; then what is stolen is fresh again, and the process is another
 
 
-class Process(Bench):
+class OneGuard(Bench):
     """A guard with nonces of its own."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Process(Bench):
         return calls
 
 
-def bent(call: Call, at: Process, dice: random.Random) -> Call:
+def bent(call: Call, at: OneGuard, dice: random.Random) -> Call:
     """What a thief makes of a copied request; all but its own certificate and key is stolen."""
     token = call.authorization[0].partition(" ")[2]
     if not call.proofs:
@@ -71,13 +71,13 @@ def test_no_copied_request_passes_a_guard_with_nonces_anywhere(times: int) -> No
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice, heard = random.Random(seed), {place: Counter[str]() for place in PLACES}
-    first = at = Process()
+    first = at = OneGuard()
     stolen = first.honest()
     for place in PLACES:
         for number in range(times):
             if number % AGAIN_EVERY == 0:
                 stolen = first.honest()
-                at = first if place == "there" else Process()
+                at = first if place == "there" else OneGuard()
             with pytest.raises(SojournError) as refused:
                 at.verifier.check(bent(dice.choice(stolen), at, dice))
             heard[place][refused.value.code] += 1
