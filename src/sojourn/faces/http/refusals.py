@@ -57,7 +57,9 @@ class Refusals:
         ]
         shown += (f"{name} {fingerprint(value)}" for name, value in _in_body(self.body))
         if shown:
-            log.info("%s %s refused: %s", scope["method"], scope["path"][:200], ", ".join(shown))
+            # The route, never the path as sent: that may hold anything.
+            route = getattr(scope.get("route"), "path", "no route")
+            log.info("%s %s refused: %s", scope["method"], route, ", ".join(shown))
 
 
 def _refuses(status: int) -> bool:
