@@ -151,6 +151,24 @@ def test_a_changed_commit_ends_the_session_and_is_named(system: System, platform
     assert reason == "context_changed" and f"`github.sha` was `{was}`" in detail
 
 
+@pytest.mark.timed
+def test_a_changed_image_or_commit_ends_its_session_within_one_beat(
+    system: System, platforms: Platforms
+) -> None:
+    pod, in_pod = platforms.run_pod(system)
+    job, in_job = platforms.job(system)
+    lives = [opened(system, in_pod), opened(system, in_job)]
+    beating = [Beating(live) for live in lives]
+
+    pod.image, job.sha = "registry.example/other@sha256:" + "3" * 64, "e" * 40
+    changed_at = time.monotonic()
+    until(lambda: all(one.reason is not None for one in beating), within_s=10)
+
+    assert max(one.over_at for one in beating) - changed_at <= EVERY_S + 1.0
+    assert [cause(system, live)[0] for live in lives] == ["context_changed"] * 2
+    assert not any(lets_in(live.credentials[0]) for live in lives)
+
+
 def test_another_run_of_the_same_job_is_another_identity(system: System, platforms: Platforms) -> None:
     job, workload = platforms.job(system)
     live = opened(system, workload)

@@ -10,46 +10,36 @@ import base64
 import hashlib
 import json
 import secrets
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
-import requests
 from authlib.integrations.requests_client import OAuth2Session
-from authlib.oauth2.rfc6750.errors import InvalidTokenError
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
-from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
-from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from sojourn.client.profile import Profile
+from tests.acceptance.oauth_libraries import (
+    ACCESS_TOKEN,
+    EXCHANGE,
+    JWT,
+    OTHER,
+    Library,
+    Validator,
+    discovered,
+    grant_two_apis,
+)
 from tests.rig.postgres import PostgresServer
 from tests.rig.system import AUDIENCE, System, running
-from tests.rig.unavailable import tool, unavailable
-
-OTHER: Final = "https://orders.example"
-EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"
-JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
-LIBRARY: Final = "oauth4webapi@3.8.8"
-HERE: Final = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
 def system(postgres: PostgresServer) -> Iterator[System]:
     """A server whose charter grants two guarded APIs and two generations of children."""
     with running(postgres) as system:
-        system.apply_charter(
-            grants={
-                "stock": {"audience": AUDIENCE, "actions": ["stock.read", "stock.write"]},
-                "orders": {"audience": OTHER, "actions": ["orders.read"]},
-            },
-            children={"depth": 2, "fan_out": 4},
-        )
+        grant_two_apis(system)
         yield system
 
 
@@ -102,42 +92,6 @@ class Assertion(PrivateKeyJWT):  # type: ignore[misc]
         self.headers = {"typ": "client-authentication+jwt"}
         self.claims = {"exp": int(time.time()) + 60, "jti": secrets.token_urlsafe(12)}
         return str(super().sign(auth, token_endpoint))
-
-
-class Validator(JWTBearerTokenValidator):  # type: ignore[misc]
-    """Authlib as the resource server of one API."""
-
-    def __init__(self, metadata: dict[str, Any], audience: str) -> None:
-        self.keys = requests.get(metadata["jwks_uri"], timeout=5).json()
-        super().__init__(metadata["issuer"], audience)
-
-    def get_jwks(self) -> Any:
-        return self.keys
-
-    def accepts(self, token: str) -> bool:
-        try:
-            self.validate_token(self.authenticate_token(token), ["stock.read"], None)
-        except InvalidTokenError:
-            return False
-        return True
-
-
-def discovered(issuer: str) -> dict[str, Any]:
-    found = requests.get(f"{issuer}/.well-known/oauth-authorization-server", timeout=5).json()
-    metadata = AuthorizationServerMetadata(found)
-    # Authlib insists on https; this server is on loopback. Everything else is validated.
-    for name in set(metadata.REGISTRY_KEYS) - {"issuer", "token_endpoint", "jwks_uri"} - _ENDPOINTS:
-        getattr(metadata, f"validate_{name}", lambda: None)()
-    assert found["issuer"] == issuer and all(found.values()), "no member is empty"
-    return dict(found)
-
-
-_ENDPOINTS: Final = {
-    "authorization_endpoint",
-    "registration_endpoint",
-    "revocation_endpoint",
-    "introspection_endpoint",
-}
 
 
 def as_client(profile: Profile, issuer: str) -> OAuth2Session:
@@ -201,18 +155,7 @@ def test_authlib_completes_everything(system: System, guard: Profile) -> None:
     assert system.look(told["sid"]).leaving and system.look(of_child["sid"]).leaving
 
 
-def test_oauth4webapi_completes_everything(system: System, guard: Profile, tmp_path: Path) -> None:
-    node, npm = tool("node", package="nodejs"), tool("npm", package="npm")
-    got = subprocess.run(
-        [npm, "install", "--prefix", str(tmp_path), "--no-audit", "--no-fund", LIBRARY],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if got.returncode:
-        unavailable(f"npm's {LIBRARY}", f"npm could not install it: {got.stderr[-200:]}")
-    module = tmp_path / "node_modules" / "oauth4webapi" / "build" / "index.js"
+def test_oauth4webapi_completes_everything(system: System, guard: Profile, npm_library: Library) -> None:
     plan = {
         "issuer": system.issuer,
         "audiences": [AUDIENCE, OTHER],
@@ -221,17 +164,8 @@ def test_oauth4webapi_completes_everything(system: System, guard: Profile, tmp_p
         "guard": _party(guard),
     }
 
-    done = subprocess.run(
-        [node, str(HERE / "oauth4webapi.mjs"), str(module)],
-        input=json.dumps(plan),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    seen = npm_library.run("oauth4webapi.mjs", plan)
 
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
     assert seen["discovered"] == [system.issuer] * 2 and seen["resource"] == system.issuer
     assert seen["atResource"] == seen["atSecond"] == system.workload.client_id
     assert seen["elsewhere"].startswith("refused") and seen["thief"].startswith("refused")

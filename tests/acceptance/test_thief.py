@@ -48,13 +48,21 @@ class Sent:
 
 
 @dataclass
+class Theft:
+    """A request of a thief, and what in it is stolen."""
+
+    sent: Sent
+    shown: str
+
+
+@dataclass
 class Node:
     """One server of a deployment."""
 
     deployment: Deployment
 
-    async def send(self, sent: Sent) -> httpx2.Response:
-        transport = httpx2.ASGITransport(app=self.deployment.app)
+    async def send(self, sent: Sent, address: str = "127.0.0.1") -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=self.deployment.app, client=(address, 50_000))
         async with httpx2.AsyncClient(transport=transport, base_url=ISSUER) as http:
             return await http.request(sent.method, sent.path, headers=sent.headers, content=sent.content)
 
@@ -67,7 +75,10 @@ class Town:
     folder: Path
     nodes: list[Node] = field(default_factory=list)
     seen: list[Sent] = field(default_factory=list)
+    assertions: list[str] = field(default_factory=list)
     number: int = 0
+    operator: tuple[Client, Es256Key] = field(init=False)
+    first: int = 0
     keys: FileKeys | None = None
 
     async def open(self) -> Node:
@@ -107,12 +118,12 @@ class Town:
     async def token(self, client: Client, key: Es256Key) -> str:
         form = {
             "grant_type": "client_credentials",
-            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion_type": ASSERTION_TYPE,
             "client_assertion": self.assertion(client, key),
         }
         headers = {
             "DPoP": self.proof(key, "POST", "/oauth2/token"),
-            "Content-Type": "application/x-www-form-urlencoded",
+            "Content-Type": FORM,
         }
         answer = await self.say(Sent("POST", "/oauth2/token", headers, urlencode(form).encode()))
         token: str = answer["access_token"]
@@ -121,7 +132,15 @@ class Town:
     def assertion(self, client: Client, key: Es256Key) -> str:
         self.number += 1
         now = self.nodes[0].deployment.clock.now()
-        return sign_client_assertion(key, client.id, ISSUER, now, jti=f"a{self.number}")
+        made = sign_client_assertion(key, client.id, ISSUER, now, jti=f"a{self.number}")
+        self.assertions.append(made)
+        return made
+
+    def secrets(self) -> set[str]:
+        """What no log may hold."""
+        headers = (one.headers for one in self.seen)
+        shown = {one[name].removeprefix("DPoP ") for one in headers for name in SECRET if name in one}
+        return shown | set(self.assertions)
 
     async def as_client(self, token: str, key: Es256Key, method: str, path: str, body: object = None) -> Any:
         headers = {"Authorization": f"DPoP {token}", "DPoP": self.proof(key, method, path, token)}
@@ -151,28 +170,92 @@ class Town:
         await self.as_session(key, "POST", path + "/beat", {})
         await self.as_client(token, operator_key, "GET", path)
         await self.as_client(token, operator_key, "POST", path + "/suspend", {})
+        self.operator, self.first = (operator, operator_key), len(self.seen)
 
-    def stolen(self, dice: random.Random) -> Sent:
-        """One of the copied requests, as it was or bent a little."""
-        sent = dice.choice(self.seen)
-        headers = dict(sent.headers)
-        match dice.randrange(7):
-            case 0:  # the token with a proof by the thief's own key
-                token = headers.get("Authorization", "").removeprefix("DPoP ")
-                headers["DPoP"] = self.proof(THIEF, sent.method, sent.path, token or None)
-            case 1:  # the token as if it were a bearer token
-                headers["Authorization"] = headers.get("Authorization", "DPoP x").replace("DPoP", "Bearer")
-            case 2:  # the proof of another request
-                headers["DPoP"] = dice.choice(self.seen).headers["DPoP"]
-            case 3:  # another address
-                other = dice.choice(self.seen)
-                return Sent(other.method, other.path, headers, other.content)
+    async def go_on(self) -> None:
+        """More honest requests, so that what is stolen is of this minute and not merely too old."""
+        client, key = self.operator
+        token = await self.token(client, key)
+        for path in ("/v1/clients", "/v1/keys", "/v1/sessions"):
+            await self.as_client(token, key, "GET", path)
+        self.seen = self.seen[: self.first] + self.seen[self.first :][-FRESH:]
+        self.assertions = self.assertions[-FRESH:]
+
+    def stolen(self, kind: str, dice: random.Random) -> Theft:
+        """One of the copied requests, as it was or bent to use what it held otherwise."""
+        match kind:
+            case "token":
+                return self._with_token(dice)
+            case "proof":
+                return self._with_proof(dice)
+            case "cookie":
+                return self._with_cookie(dice)
             case _:
-                pass  # byte for byte
-        return Sent(sent.method, sent.path, headers, sent.content)
+                return self._with_assertion(dice)
+
+    def _with_token(self, dice: random.Random) -> Theft:
+        """With a proof by the thief's own key, without any, or as if it were a bearer token."""
+        sent = dice.choice([one for one in self.seen if "Authorization" in one.headers])
+        headers, held = dict(sent.headers), sent.headers["Authorization"]
+        token = held.removeprefix("DPoP ")
+        match dice.randrange(3):
+            case 0:
+                headers["DPoP"] = self.proof(THIEF, sent.method, sent.path, token)
+            case 1:
+                del headers["DPoP"]
+            case _:
+                headers["Authorization"] = held = f"Bearer {token}"
+        return Theft(Sent(sent.method, sent.path, headers, sent.content), held)
+
+    def _with_proof(self, dice: random.Random) -> Theft:
+        """Byte for byte, at another address, or beside what another request holds."""
+        sent, other = dice.choice(self.seen), dice.choice(self.seen)
+        proof, headers = sent.headers["DPoP"], dict(sent.headers)
+        match dice.randrange(4):
+            case 0:
+                return Theft(Sent(other.method, other.path, headers, other.content), proof)
+            case 1:
+                mixed = {**other.headers, "DPoP": proof}
+                return Theft(Sent(other.method, other.path, mixed, other.content), proof)
+            case _:
+                return Theft(Sent(sent.method, sent.path, headers, sent.content), proof)
+
+    def _with_cookie(self, dice: random.Random) -> Theft:
+        """What a browser would send by itself: nothing here ever takes a cookie for a caller."""
+        sent = dice.choice(self.seen)
+        secret = sent.headers.get("Authorization", sent.headers["DPoP"]).removeprefix("DPoP ")
+        cookie = f"{dice.choice(COOKIES)}={secret}"
+        kind = {name: value for name, value in sent.headers.items() if name == "Content-Type"}
+        return Theft(Sent(sent.method, sent.path, {**kind, "Cookie": cookie}, sent.content), cookie)
+
+    def _with_assertion(self, dice: random.Random) -> Theft:
+        """With the thief's proof at the endpoints that take one: where it was shown, and where not."""
+        held, form = dice.choice(self.assertions), {"client_assertion_type": ASSERTION_TYPE}
+        match dice.randrange(4):
+            case 0:
+                path, form = "/oauth2/token", {**form, "grant_type": "client_credentials"}
+            case 1:
+                path, form = "/oauth2/introspect", {**form, "token": "x"}
+            case 2:
+                path, form = "/oauth2/revoke", {**form, "token": "x"}
+            case _:
+                headers = {"DPoP": self.proof(THIEF, "POST", "/v1/sessions")}
+                evidence = {"type": "private_key_jwt", "assertion": held}
+                wish = {"task": {"kind": "demo", "ref": "2"}, "evidence": evidence}
+                return Theft(_with_body(Sent("POST", "/v1/sessions", headers), wish), held)
+        headers = {"DPoP": self.proof(THIEF, "POST", path), "Content-Type": FORM}
+        return Theft(
+            Sent("POST", path, headers, urlencode({**form, "client_assertion": held}).encode()), held
+        )
 
 
 THIEF = Es256Key.generate()
+FRESH, EVERY = 40, 200
+SECRET = ("DPoP", "Authorization")
+KINDS = ("token", "proof", "cookie", "assertion")
+COOKIES = ("session", "__Host-session", "access_token", "DPoP", "sojourn")
+FORM = "application/x-www-form-urlencoded"
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def _with_body(sent: Sent, body: object) -> Sent:
@@ -201,19 +284,35 @@ async def town(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: st
         await node.deployment.stop()
 
 
-async def _rob(town: Town, times: int) -> Counter[int]:
+async def _rob(town: Town, place: str, times: int, caplog: pytest.LogCaptureFixture) -> Counter[str]:
+    """`times` attempts of each kind, at nodes that never saw the request or have forgotten it.
+
+    What is stolen was used a moment ago, so that it is not refused for its age alone.
+    """
     seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    dice, heard = random.Random(seed), Counter[int]()
-    for _ in range(times):
-        answer = await dice.choice(town.nodes).send(town.stolen(dice))
-        heard[answer.status_code] += 1
-        assert answer.status_code in (400, 401, 403, 404, 415, 422), answer.text
+    print(f"{place}: seed {seed}")
+    dice, heard = random.Random(seed), Counter[str]()
+    for number in range(times * len(KINDS)):
+        kind = KINDS[number % len(KINDS)]
+        theft = town.stolen(kind, dice)
+        if number % EVERY == 0:
+            await town.go_on()
+            if place == "after a restart":
+                await town.restart()
+        caplog.clear()
+        nodes = town.nodes[1:] if place == "another node" else town.nodes
+        answer = await dice.choice(nodes).send(theft.sent, address=f"192.0.2.{number % 200 + 1}")
+        assert answer.status_code in (400, 401, 403, 404, 415, 422), (kind, theft.sent.path, answer.text)
+        written = [one.getMessage() for one in caplog.records if one.name == "sojourn.refused"]
+        assert len(written) == 1 and fingerprint(theft.shown) in written[0], (kind, theft.sent.path, written)
+        assert not any(secret in caplog.text for secret in town.secrets()), "a fingerprint, never a secret"
+        heard[f"{kind} {answer.status_code}"] += 1
     return heard
 
 
+# 850 of each of four kinds at each of three places are 10,200 attempts; SQLite has no second node.
 @pytest.mark.parametrize(
-    "times", [150, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+    "times", [12, pytest.param(850, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 )
 async def test_no_copied_request_is_answered_anywhere(
     town: Town, times: int, caplog: pytest.LogCaptureFixture
@@ -221,18 +320,14 @@ async def test_no_copied_request_is_answered_anywhere(
     caplog.set_level(logging.INFO, "sojourn.refused")
     await town.live()
     facts = (await town.nodes[0].deployment.store.head()).journal_size
+    heard: dict[str, Counter[str]] = {}
 
-    here = await _rob(town, times // 3)
+    heard["elsewhere"] = await _rob(town, "elsewhere", times, caplog)
     if town.place.dialect == "postgresql":
         await town.open()
-    elsewhere = await _rob(town, times // 3)
-    await town.restart()
-    afterwards = await _rob(town, times // 3)
+        heard["another node"] = await _rob(town, "another node", times, caplog)
+    heard["after a restart"] = await _rob(town, "after a restart", times, caplog)
 
-    assert (await town.nodes[0].deployment.store.head()).journal_size == facts
-    print(dict(here), dict(elsewhere), dict(afterwards))
-    written = caplog.text
-    assert fingerprint(town.seen[-1].headers["DPoP"]) in written
-    for sent in town.seen:
-        for secret in (sent.headers["DPoP"], sent.headers.get("Authorization", "DPoP none")):
-            assert secret.removeprefix("DPoP ") not in written
+    assert (await town.nodes[0].deployment.store.head()).journal_size == facts, "nothing was changed"
+    assert all(count.total() == times * len(KINDS) for count in heard.values())
+    print(f"0 of {sum(count.total() for count in heard.values())} accepted: {heard}")

@@ -15,11 +15,12 @@ import pytest
 from sojourn.client.profile import Profile
 from sojourn.client.proxy import Proxy
 from sojourn.client.session import LiveSession, Wish, open_session
-from sojourn.client.signing import Es256Key
+from sojourn.client.signing import Es256Key, decode
 from tests.cli.control_plane import TOKEN, ControlPlane
 
 SEEN: list[dict[str, str]] = []
 OPENED = threading.Event()
+NONCES = [""]
 
 
 class Api(BaseHTTPRequestHandler):
@@ -48,11 +49,25 @@ class Api(BaseHTTPRequestHandler):
 
     def _tell(self, body: bytes) -> None:
         SEEN.append({"path": self.path, **dict(self.headers.items())})
+        if self.path == "/nonce" and _nonce_of(self.headers["DPoP"]) != NONCES[0]:
+            self._want(NONCES[0])
+            return
         raw = body or json.dumps({"path": self.path}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
+
+    def _want(self, nonce: str) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'DPoP error="use_dpop_nonce", algs="ES256"')
+        self.send_header("DPoP-Nonce", nonce)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def _nonce_of(proof: str) -> object:
+    return json.loads(decode(proof.split(".")[1])).get("nonce")
 
 
 @pytest.fixture
@@ -117,6 +132,21 @@ def test_a_body_is_passed_on_byte_for_byte(path: Path) -> None:
     body = bytes(range(256)) * 1000
 
     assert ask(path, "POST", "/v1/orders", body=body) == (200, body)
+
+
+@pytest.mark.parametrize("size", [0, 5000, (1 << 20) + 1])
+def test_a_nonce_that_an_api_wants_is_put_into_the_proof_and_kept(path: Path, size: int) -> None:
+    method, body = ("POST", b"b" * size) if size else ("GET", None)
+    NONCES[0] = f"nonce-{size}"
+
+    first, second = (ask(path, method, "/nonce", body=body) for _ in range(2))
+
+    whole = body or json.dumps({"path": "/nonce"}).encode()
+    # What is too long to be kept is not sent twice: the child hears of it, and its next request is right.
+    assert first == ((200, whole) if size <= 1 << 20 else (401, b""))
+    assert second == (200, whole)
+    assert len(SEEN) == (3 if size <= 1 << 20 else 2)
+    assert len({one["DPoP"] for one in SEEN}) == len(SEEN), "each proof is sent once"
 
 
 def test_an_audience_is_found_by_its_own_host_too(path: Path, api: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from sojourn.adapters.system_clock import SystemEntropy
 from sojourn.core.binding import to_cnf
@@ -367,19 +367,23 @@ class Script:
     def __call__(self, session: Session, mark: Mark) -> tuple[Token, ...]:
         return (self.one(session, "https://api.example", mark),)
 
-    def one(
-        self, session: Session, audience: str, mark: Mark, *, only: frozenset[str] | None = None
-    ) -> Token:
+    def one(self, session: Session, audience: str, mark: Mark, **told: Any) -> Token:
         mint = MintTokens(self.signer, self.clock, SystemEntropy(), ISSUER)
-        made = mint.one(session, audience, mark, only=only)
+        made = mint.one(session, audience, mark, **told)
         return Token(made.audience, made.jwt, made.expires_at, made.scope)
 
     async def exchange(
-        self, session: SessionId, key: str, audience: str | None, only: frozenset[str] | None
+        self,
+        session: SessionId,
+        key: str,
+        audience: str | None,
+        only: frozenset[str] | None,
+        *,
+        may_act: str | None = None,
     ) -> Token:
         self._called("exchange")
         found = self._find(session)
-        return self.one(found, choose_audience(found, audience), Mark(1, 7), only=only)
+        return self.one(found, choose_audience(found, audience), Mark(1, 7), only=only, may_act=may_act)
 
     def client_token(self, client: Client, *, key: str | None = None) -> Token:
         now = self.clock.now()

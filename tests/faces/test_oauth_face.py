@@ -370,3 +370,9 @@ async def test_our_own_api_says_whose_tokens_it_takes(world: World) -> None:
 
     view = oauth_answers.ResourceView.model_validate(told)
     assert view.resource == ISSUER and view.authorization_servers == [ISSUER]
+
+
+async def test_a_list_of_another_time_is_not_offered(world: World) -> None:
+    answer = await world.http.get("/oauth2/status/1-20260101-1?time=1700000000")
+
+    assert (answer.status_code, answer.json()["code"]) == (501, "no_history")

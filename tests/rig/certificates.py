@@ -18,6 +18,19 @@ HOUR = datetime.timedelta(hours=1)
 HERE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 @dataclass(frozen=True)
 class Pair:
     """A certificate and its key."""
@@ -48,6 +61,8 @@ def make(
     sans: Sequence[x509.GeneralName] = (),
     authority: bool = False,
     life: datetime.timedelta = HOUR,
+    usage: Sequence[x509.ObjectIdentifier] = (),
+    depth: int | None = None,
 ) -> Pair:
     """A certificate for `name`, issued by `by` or signed by itself."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -59,8 +74,18 @@ def make(
         )
         .not_valid_before(begins)
         .not_valid_after(begins + HOUR + life)
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=depth), critical=True)
     )
+    if authority:
+        building = building.add_extension(_SIGNS_CERTIFICATES, critical=True)
+        building = building.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+        )
+    if by is not None:
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(by.key.public_key())
+        building = building.add_extension(issuer, critical=False)
+    if usage:
+        building = building.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
     if sans:
         building = building.add_extension(x509.SubjectAlternativeName(sans), critical=False)
     made = building.sign(by.key if by else key, hashes.SHA256())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -98,9 +99,10 @@ class Program:
 
 
 def fetch(url: str) -> int | None:
-    """The status of a GET on loopback, or None when nobody answers."""
+    """The status of a GET on loopback, or None when nobody answers; whoever answers is believed."""
+    believing = ssl._create_unverified_context() if url.startswith("https:") else None
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2, context=believing) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import ssl
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +26,10 @@ from sojourn.client.jsonfacts import Json, members, text
 from sojourn.client.profile import Profile, save_profile
 from sojourn.client.session import LiveSession, Wish, open_session
 from sojourn.client.signing import Es256Key, sign_proof
+from sojourn.client.tls import ClientTls
 from sojourn.client.transport import Transport
 from sojourn.client.views import SessionView, read_session
+from tests.rig.certificates import Pair
 from tests.rig.postgres import PostgresServer
 from tests.rig.program import Program, free_port
 
@@ -57,6 +60,7 @@ class Plan:
     beat: Mapping[str, object] = field(default_factory=lambda: {"every": "60s", "missed_after": "300s"})
     longest: str = "30m"
     tables: str = ""  # more of the server's file, such as its issuers
+    tls: tuple[Pair, Pair] | None = None  # its own certificate, and the authority of its callers'
 
 
 class System:
@@ -67,9 +71,10 @@ class System:
         self.postgres = postgres
         self.place = Path(tempfile.mkdtemp(prefix="sojourn-system-"))
         self.port = free_port()
-        self.issuer = f"http://127.0.0.1:{self.plan.public_port or self.port}"
+        self.address = f"{'https' if self.plan.tls else 'http'}://127.0.0.1:{self.port}"
+        self.issuer = f"http://127.0.0.1:{self.plan.public_port}" if self.plan.public_port else self.address
         self.database = f"shop_{secrets.token_hex(4)}"
-        self.transport = _Reaching(self.issuer, f"http://127.0.0.1:{self.port}")
+        self.transport = _Reaching(self.issuer, self.address, self.plan.tls)
         self.program = Program(self._command(), self.place / "server.log")
         self.clock = EdgeClock()
         self.operator: ClientCaller
@@ -78,7 +83,7 @@ class System:
     def start(self) -> None:
         """Start the server; returns when it is ready."""
         self.program.start()
-        self.program.wait_for(f"http://127.0.0.1:{self.port}/readyz")
+        self.program.wait_for(f"{self.address}/readyz")
 
     def kill(self) -> None:
         """End the server as a crash does."""
@@ -179,6 +184,10 @@ class System:
             self.postgres.sql(f'CREATE DATABASE "{name}"')
             _write_private(self.place / "dsn", self.postgres.dsn(name))
             members_of["database_dsn_file"] = str(self.place / "dsn")
+        if self.plan.tls is not None:
+            server, authority = self.plan.tls
+            members_of |= {"certificate": str(server.pem), "key": str(server.key_pem)}
+            members_of["client_authorities"] = str(authority.pem)
         written = "".join(f"{name} = {json.dumps(value)}\n" for name, value in members_of.items())
         config.write_text(written + self.plan.tables)
         bent = json.dumps(dict(self.plan.settings))
@@ -222,9 +231,20 @@ class System:
 class _Reaching(Transport):
     """Speaks of `issuer` in its proofs, and goes to `address`: around the proxy, if there is one."""
 
-    def __init__(self, issuer: str, address: str) -> None:
-        super().__init__(issuer)
+    def __init__(self, issuer: str, address: str, tls: tuple[Pair, Pair] | None) -> None:
+        super().__init__(issuer, tls=None if tls is None else Trusting(tls[0]))
         self._parts = urlsplit(address)
+
+
+class Trusting(ClientTls):
+    """Knows the server's certificate, and shows none."""
+
+    def __init__(self, server: Pair) -> None:
+        super().__init__(server.pem.parent)
+        self._trusted = ssl.create_default_context(cafile=str(server.pem))
+
+    def context(self) -> ssl.SSLContext:
+        return self._trusted
 
 
 @contextmanager

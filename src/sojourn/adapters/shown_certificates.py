@@ -20,10 +20,12 @@ class ShownCertificates:
     def __init__(self, authorities: Sequence[x509.Certificate]) -> None:
         self._authorities = tuple(authorities)
 
-    def match(self, rule: Mapping[str, str], der: bytes, now: datetime) -> bool:
+    def match(
+        self, rule: Mapping[str, str], der: bytes, now: datetime, *, chain: Sequence[bytes] = ()
+    ) -> bool:
         """Whether the certificate is one that `rule` means."""
         try:
-            return bool(rule) and matches(rule, read_certificate(der), self._authorities, now)
+            return bool(rule) and matches(rule, read_certificate(der, chain), self._authorities, now)
         except Invalid:
             return False
 

@@ -41,7 +41,9 @@ class MutualTls:
             or client.removed_at is not None
             or client.role is not Role.WORKLOAD
             or evidence.certificate is None
-            or not self._certificates.match(client.certificate, evidence.certificate, now)
+            or not self._certificates.match(
+                client.certificate, evidence.certificate, now, chain=evidence.chain
+            )
         ):
             raise no_client()
         seen = self._certificates.tell(evidence.certificate)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from cyclopts import App, Parameter
 
 from sojourn.cli.calling import caller_of, guarded, name_in_path, profile_of
+from sojourn.cli.certificates import Certificate, certificate_rule
 from sojourn.cli.exits import Exit
 from sojourn.cli.federation import Issuer, Match, Platform, rule_of
 from sojourn.cli.manage import AsJson
@@ -47,10 +48,11 @@ def add(
     spiffe: Platform = False,
     issuer: Issuer = None,
     match: Match = None,
+    certificate: Certificate = None,
     profile: Chosen = None,
     as_json: AsJson = False,
 ) -> int:
-    """Register a client: makes its key here and writes its 0600 profile, or takes the rule of a platform."""
+    """Register a client: makes its key here and writes its 0600 profile; or by platform or certificate."""
     platforms = {
         "github_actions": github,
         "gitlab_ci": gitlab,
@@ -60,13 +62,16 @@ def add(
     }
 
     def work() -> int:
+        body: dict[str, object] = {"name": name, "role": role, "owner": owner}
         if federated := rule_of(platforms, issuer, match):
-            return _federate({"name": name, "role": role, "owner": owner, **federated}, profile, as_json)
+            return _federate({**body, **certificate_rule(certificate), **federated}, profile, as_json)
+        body |= {"audience": audience} if audience else {}
+        if known_by := certificate_rule(certificate):
+            return _certify({**body, **known_by}, profile, as_json)
         mine, key = profile_of(profile), Es256Key.generate()
         path = out or profile_path(role, os.environ)
         _refuse_to_overwrite(path)
-        body = {"name": name, "role": role, "owner": owner, "jwk": dict(key.public_jwk)}
-        body |= {"audience": audience} if audience else {}
+        body["jwk"] = dict(key.public_jwk)
         answer = caller_of(profile).ask("POST", "/v1/clients", body).json()
         client = text_or_none(answer, "id") or text(answer, "client_id")
         save_profile(path, Profile(mine.issuer, client, name, role, key, mine.log_vkey, audience))
@@ -87,6 +92,19 @@ def _federate(body: dict[str, object], profile: str | None, as_json: bool) -> in
     server = profile_of(profile).issuer
     print(f"workload {body['name']} is {text(answer, 'id')}; it has no key, its platform vouches for it")
     print(f"there: sojourn run --server {server} --client {body['name']} --task KIND:REF -- CMD")
+    return Exit.OK
+
+
+def _certify(body: dict[str, object], profile: str | None, as_json: bool) -> int:
+    answer = caller_of(profile).ask("POST", "/v1/clients", body).json()
+    if as_json:
+        show_json({"client": answer, "profile": None})
+        return Exit.OK
+    print(f"{body['role']} {body['name']} is {text(answer, 'id')}; it is known by its certificate")
+    if body["role"] == "workload":
+        server = profile_of(profile).issuer
+        named = f"--client {body['name']} --evidence mtls:FOLDER"
+        print(f"there: sojourn run --server {server} {named} --task KIND:REF -- CMD")
     return Exit.OK
 
 

@@ -56,7 +56,7 @@ def run_parser() -> argparse.ArgumentParser:
     add("--profile", metavar="PATH", help="the workload's profile")
     add("--server", metavar="URL", help="the control plane, where the platform vouches for the workload")
     add("--client", metavar="NAME", help="the client whose rule fits this workload; goes with --server")
-    add("--evidence", metavar="TYPE:FILE", help="a file with the workload's token, kept fresh by others")
+    add("--evidence", metavar="TYPE:FILE", help="what shows the workload, kept fresh by others")
     add("--parent", action="store_true", help="open a child of the session this command runs in")
     add("--json", action="store_true", help="write the receipt as one JSON line to standard error")
     add("--quiet", action="store_true", help="write no receipt")

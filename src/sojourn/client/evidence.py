@@ -3,7 +3,9 @@
     GitHub Actions   asked for anew each time; the job needs `permissions: id-token: write`
     GitLab CI        the id token in `SOJOURN_ID_TOKEN`
     Kubernetes       a projected token; its file is read anew each time, as the kubelet replaces it
-    SPIFFE, OIDC     a file, or a folder with an X509-SVID, that an agent keeps fresh
+    SPIFFE           the Workload API of an agent; a file, or a folder, that one keeps fresh
+    OIDC             a file that somebody keeps fresh
+    mutual TLS       a folder with a certificate and its key, shown by the connection
     elsewhere        the key of a profile
 
 Nothing is verified here. What is gathered is sent to the control plane and nowhere else, and the
@@ -24,6 +26,7 @@ from sojourn.client.caller import assertion
 from sojourn.client.clock import EdgeClock
 from sojourn.client.jsonfacts import parse_object, text
 from sojourn.client.profile import Profile, load_profile, profile_path
+from sojourn.client.tls import CertificateSource, ClientTls
 from sojourn.client.transport import check_issuer, connect
 from sojourn.core.errors import Invalid, NotFound, Refused, Unavailable
 
@@ -33,9 +36,11 @@ GITLAB_EVIDENCE: Final = "SOJOURN_ID_TOKEN"
 SERVER: Final = "SOJOURN_SERVER"
 CLIENT: Final = "SOJOURN_CLIENT"
 EVIDENCE: Final = "SOJOURN_EVIDENCE"
+SPIFFE_SOCKET: Final = "SPIFFE_ENDPOINT_SOCKET"
 SECRET_VARIABLES: Final = frozenset({GITHUB_URL, GITHUB_BEARER, GITLAB_EVIDENCE})
 POD_TOKEN: Final = Path("/var/run/secrets/sojourn/token")
 _FROM_FILES: Final = frozenset({"kubernetes", "oidc", "spiffe", "gitlab_ci"})
+_BY_TLS: Final = "mtls:"
 _WITHIN_S: Final = 10.0
 _LARGEST: Final = 64 * 1024
 
@@ -59,6 +64,7 @@ class Workload:
 
     issuer: str
     source: Source
+    tls: ClientTls | None = None  # what connections to the control plane show
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +152,10 @@ def workload_here(
     if not (server and client):
         raise Invalid("usage_client", "expected `--server` and `--client` together")
     check_issuer(server)
-    source = _source(environ, server, client, evidence or environ.get(EVIDENCE))
-    return Workload(server, source)
+    evidence = evidence or environ.get(EVIDENCE)
+    if evidence is not None and evidence.startswith(_BY_TLS):
+        return _certified(server, client, evidence.removeprefix(_BY_TLS))
+    return Workload(server, _source(environ, server, client, evidence))
 
 
 def workload_of(who: Profile | Workload) -> Workload:
@@ -160,15 +168,23 @@ def without_evidence(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in SECRET_VARIABLES}
 
 
+def _certified(server: str, client: str, folder: str) -> Workload:
+    if not server.startswith("https://") or not folder:
+        raise Invalid("usage_evidence", "expected `mtls:FOLDER`, and a server whose address is https")
+    return Workload(server, CertificateSource(client), ClientTls(Path(folder)))
+
+
 def _source(environ: Mapping[str, str], server: str, client: str, evidence: str | None) -> Source:
     if evidence is not None:
         kind, _, path = evidence.partition(":")
+        if kind in ("spiffe", "spiffe_x509") and path.startswith("unix:"):
+            return _from_agent(kind, path, client, server)
         if kind == "spiffe_x509" and path:
             from sojourn.client.svid import SvidSource
 
             return SvidSource(Path(path), client, server)
         if kind not in _FROM_FILES or not path:
-            known = ", ".join(sorted((*_FROM_FILES, "spiffe_x509")))
+            known = ", ".join(sorted((*_FROM_FILES, "mtls", "spiffe_x509")))
             raise Invalid("usage_evidence", f"expected `TYPE:FILE` with a type of {known}")
         return FileSource(kind, Path(path), client)
     url, bearer = environ.get(GITHUB_URL), environ.get(GITHUB_BEARER)
@@ -179,10 +195,20 @@ def _source(environ: Mapping[str, str], server: str, client: str, evidence: str 
         return HeldSource("gitlab_ci", token.strip(), client)
     if os.access(POD_TOKEN, os.R_OK):
         return FileSource("kubernetes", POD_TOKEN, client)
+    if agent := environ.get(SPIFFE_SOCKET):
+        return _from_agent("spiffe_x509", agent, client, server)
     raise NotFound(
         "no_evidence",
-        "found no token of GitHub, GitLab or Kubernetes here; name a file with `--evidence TYPE:FILE`",
+        "found no token of GitHub, GitLab or Kubernetes, and no SPIFFE agent; use `--evidence TYPE:FILE`",
     )
+
+
+def _from_agent(kind: str, socket: str, client: str, server: str) -> Source:
+    from sojourn.client.workload_api import SCHEME, WorkloadApiSource
+
+    if not socket.startswith(SCHEME):
+        raise Invalid("usage_evidence", f"expected a socket as `unix:///…`, got `{socket[:80]}`")
+    return WorkloadApiSource(kind, socket, client, server)
 
 
 def _ask(url: str, bearer: str) -> str:

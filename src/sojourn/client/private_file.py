@@ -20,14 +20,7 @@ def read_private(path: Path) -> str:
         NotFound: code `no_such_file`.
         Invalid: code `unsafe_file`; a link, somebody else's, or readable by others.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError as error:
-        raise NotFound("no_such_file", f"there is no file `{path}`") from error
-    except OSError as error:
-        raise Invalid("unsafe_file", f"cannot open `{path}` as a plain file: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        _check(path, os.fstat(file.fileno()))
+    with os.fdopen(open_private(path), "rb") as file:
         raw = file.read(_LARGEST + 1)
     if len(raw) > _LARGEST:
         raise Invalid("unsafe_file", f"expected at most {_LARGEST} bytes in `{path}`")
@@ -35,6 +28,27 @@ def read_private(path: Path) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Invalid("unsafe_file", f"`{path}` is not text") from error
+
+
+def open_private(path: Path) -> int:
+    """A descriptor of `path`, which must be as `read_private` says; the caller closes it.
+
+    Raises:
+        NotFound: code `no_such_file`.
+        Invalid: code `unsafe_file`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise NotFound("no_such_file", f"there is no file `{path}`") from error
+    except OSError as error:
+        raise Invalid("unsafe_file", f"cannot open `{path}` as a plain file: {error.strerror}") from error
+    try:
+        _check(path, os.fstat(descriptor))
+    except Invalid:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def write_private(path: Path, content: str) -> None:

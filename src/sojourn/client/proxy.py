@@ -13,6 +13,7 @@ import json
 import socket
 import socketserver
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore, Lock, Thread
 from typing import Final
@@ -37,6 +38,8 @@ MOST_AT_ONCE: Final = 64  # connections of one child; each is a thread
 IDLE_S: Final = 60.0
 UPSTREAM_S: Final = 300.0  # silence on a stream that long is taken for a dead peer
 _PIECE: Final = 1 << 16
+_KEPT: Final = 1 << 20  # a body up to here can be sent again, where only a nonce was missing
+_LONGEST_NONCE: Final = 256
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # RFC 9110, section 7.6.1, and what only we may say.
 _NOT_PASSED_ON: Final = frozenset(
@@ -76,6 +79,7 @@ class Proxy:
         self.live, self.addresses, self.on_resumed = live, addresses, on_resumed
         self._clock, self._lock = EdgeClock(), Lock()
         self._open: dict[http.client.HTTPConnection, socket.socket] = {}
+        self._nonces: dict[str, str] = {}  # what each far side last asked proofs to carry
         self._server, self._started = _Server(path, self), False
 
     def start(self) -> None:
@@ -129,14 +133,29 @@ class Proxy:
         if route.forwarded:
             if not self.live.live:
                 raise Refused("session_not_live", f"session `{self.live.id}` is not live")
-            return {"DPoP": prove(self.live.key, self._clock, method, url)}
+            return {"DPoP": prove(self.live.key, self._clock, method, url, nonce=self._nonce(url))}
         held = self.live.token_for(route.audience)
         if held is None:
             raise Refused(
                 "session_not_live", f"session `{self.live.id}` is not live or has no token for this audience"
             )
-        proof = prove(self.live.key, self._clock, method, url, access_token=held.token)
-        return {"Authorization": f"DPoP {held.token.reveal()}", "DPoP": proof}
+        token, nonce = held.token, self._nonce(url)
+        proof = prove(self.live.key, self._clock, method, url, access_token=token, nonce=nonce)
+        return {"Authorization": f"DPoP {token.reveal()}", "DPoP": proof}
+
+    def misses_nonce(self, url: str, response: http.client.HTTPResponse) -> bool:
+        """Keep the nonce that an answer gives; whether the request failed for the lack of it alone.
+
+        A proof without its nonce counts for nothing, so nothing happened (RFC 9449, section 9).
+        """
+        nonce = response.getheader("DPoP-Nonce", "")
+        if not 0 < len(nonce) <= _LONGEST_NONCE:
+            return False
+        self._nonces[_origin(url)] = nonce
+        return response.status == 401 and "use_dpop_nonce" in response.getheader("WWW-Authenticate", "")
+
+    def _nonce(self, url: str) -> str | None:
+        return self._nonces.get(_origin(url))
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -163,6 +182,16 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """Close one, and make room."""
         super().close_request(request)
         self._room.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A request as it goes to the far side, but for what proves the session."""
+
+    route: Route
+    url: str
+    target: str
+    headers: Mapping[str, str]
 
 
 class _Exchange(http.server.BaseHTTPRequestHandler):
@@ -208,29 +237,48 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         base = urlsplit(route.base)
         url = f"{base.scheme}://{base.netloc}{base.path.rstrip('/')}{parts.path or '/'}"
-        headers = {**self._own_headers(base, length), **proxy.credentials(route, self.command, url)}
-        connection = proxy.far_side(route)
+        whole = self._body(length) if length <= _KEPT else None
+        sending = _Sending(route, url, base.path.rstrip("/") + target, self._own_headers(base, length))
+        if not self._exchange(sending, length, whole, final=whole is None):
+            self._exchange(sending, length, whole, final=True)
+
+    def _exchange(self, sending: _Sending, length: int, whole: bytes | None, *, final: bool) -> bool:
+        """Ask the far side and pass its answer on; not if the same is to be asked again, with a nonce."""
+        proxy = self.server.proxy
+        headers = {**sending.headers, **proxy.credentials(sending.route, self.command, sending.url)}
+        connection = proxy.far_side(sending.route)
         try:
-            self._exchange(connection, base.path.rstrip("/") + target, headers, length=length)
+            response = self._ask(connection, sending.target, headers, length=length, whole=whole)
+            if proxy.misses_nonce(sending.url, response) and not final:
+                return False
+            self._send_back(response)
+        except (OSError, http.client.HTTPException):
+            self.close_connection = True  # half an answer is out: only hanging up says so
         finally:
             proxy.forget(connection)
+        return True
 
-    def _exchange(
-        self, connection: http.client.HTTPConnection, target: str, headers: Mapping[str, str], *, length: int
-    ) -> None:
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        target: str,
+        headers: Mapping[str, str],
+        *,
+        length: int,
+        whole: bytes | None,
+    ) -> http.client.HTTPResponse:
         try:
             connection.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name, value)
             connection.endheaders()
-            self._send_body(connection, length)
-            response = connection.getresponse()
+            if whole is None:
+                self._send_body(connection, length)
+            elif whole:
+                connection.send(whole)
+            return connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise TargetError("no_answer", f"the far side did not answer: {type(error).__name__}") from error
-        try:
-            self._send_back(response)
-        except (OSError, http.client.HTTPException):
-            self.close_connection = True  # half an answer is out: only hanging up says so
 
     def _body_length(self) -> int:
         given = self.headers.get_all("Content-Length", [])
@@ -246,6 +294,13 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
         if length or "Content-Length" in self.headers:
             passed["Content-Length"] = str(length)
         return passed
+
+    def _body(self, length: int) -> bytes:
+        body = self.rfile.read(length) if length else b""
+        if len(body) < length:
+            self.close_connection = True
+            raise TargetError("no_answer", "the child sent less than it announced", sent=False)
+        return body
 
     def _send_body(self, connection: http.client.HTTPConnection, length: int) -> None:
         while length > 0:
@@ -301,6 +356,11 @@ class _Exchange(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(raw)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _is_length(text: str) -> bool:

@@ -253,7 +253,7 @@ def open_session(
         SojournError: what the server answered.
     """
     workload = workload_of(who)
-    clock, wire = EdgeClock(), transport or Transport(workload.issuer)
+    clock, wire = EdgeClock(), transport or Transport(workload.issuer, tls=workload.tls)
     caller = SessionCaller(wire, key or Es256Key.generate(), clock)
     for _ in range(_OPEN_TRIES):
         opened = _open_once(workload.source, wish, caller, clock=clock)

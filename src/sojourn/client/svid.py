@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,12 +51,17 @@ class SvidSource:
             raise Unavailable("evidence_unavailable", f"cannot read the SVID in `{self.folder}`") from error
         return {
             "type": "spiffe_x509",
-            "assertion": _assert(chain, key, self.audience),
+            "assertion": assert_svid(chain, key, self.audience),
             "client": self.client,
         }
 
 
-def _assert(chain: list[x509.Certificate], key: object, audience: str) -> str:
+def assert_svid(chain: Sequence[x509.Certificate], key: object, audience: str) -> str:
+    """An assertion for `audience` that serves once, by the key of the chain's first certificate.
+
+    Raises:
+        Invalid: code `bad_svid`.
+    """
     at, identity = int(EdgeClock().now().timestamp()), _identity(chain[0])
     claims = {"iss": identity, "sub": identity, "aud": audience, "iat": at, "exp": at + _LIFE_S}
     header = {

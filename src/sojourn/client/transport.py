@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from sojourn.client.jsonfacts import Json, parse_object
+from sojourn.client.tls import ClientTls
 from sojourn.core.errors import (
     Conflict,
     Invalid,
@@ -44,11 +46,12 @@ class Answer:
 
 
 class Transport:
-    """Sends requests to the control plane at `issuer`."""
+    """Sends requests to the control plane at `issuer`; with `tls`, shows a certificate there."""
 
-    def __init__(self, issuer: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, issuer: str, *, timeout_s: float = TIMEOUT_S, tls: ClientTls | None = None) -> None:
         self.issuer = issuer.rstrip("/")
         self.timeout_s = timeout_s
+        self.tls = tls
         self._parts = check_issuer(self.issuer)
         self.nonce: str | None = None
         """What the server last asked proofs to carry (RFC 9449, section 8)."""
@@ -71,7 +74,8 @@ class Transport:
         Raises:
             SojournError: what the server answered, or `Unavailable`.
         """
-        connection = connect(self._parts, self.timeout_s + wait_s)
+        context = None if self.tls is None else self.tls.context()
+        connection = connect(self._parts, self.timeout_s + wait_s, context=context)
         try:
             return self._exchange(connection, method, path, (headers, body))
         finally:
@@ -100,13 +104,18 @@ class Transport:
             self.nonce = response.getheader("DPoP-Nonce") or self.nonce
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable(
-                "no_answer", f"`{self.issuer}` did not answer: {type(error).__name__}"
+                "no_answer", f"`{self.issuer}` did not answer: {type(error).__name__}{self._hint(error)}"
             ) from error
         if len(content_bytes) > _LARGEST:
             raise Invalid("bad_answer", f"expected at most {_LARGEST} bytes from `{self.issuer}`")
         if 200 <= response.status < 300:
             return Answer(response.status, content_bytes)
         raise error_of(response.status, content_bytes)
+
+    def _hint(self, error: Exception) -> str:
+        # TLS 1.3 lets a client finish before its certificate is judged; then the server hangs up.
+        hung_up = isinstance(error, ssl.SSLError | ConnectionError)
+        return "; it may not take the certificate in `tls.crt`" if self.tls and hung_up else ""
 
 
 def check_issuer(issuer: str) -> SplitResult:
@@ -133,10 +142,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def connect(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
-    """A connection, not yet opened, to where `parts` points."""
+def connect(
+    parts: SplitResult, timeout_s: float, *, context: ssl.SSLContext | None = None
+) -> http.client.HTTPConnection:
+    """A connection, not yet opened, to where `parts` points; over TLS as `context` says."""
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        return http.client.HTTPSConnection(
+            parts.hostname or "", parts.port, timeout=timeout_s, context=context
+        )
     return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
 
 

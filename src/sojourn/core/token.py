@@ -44,6 +44,7 @@ class AccessClaims:
     signer: str = ""  # the `kid` of the key that signed it, once verified; no claim
 
     status: tuple[str, int] | None = None  # address of the status list, and the entry in it
+    may_act: str | None = None  # the binding of the only child that it may be exchanged for
 
     @property
     def family(self) -> str:
@@ -62,6 +63,7 @@ def describe(
     mark: int,
     now: datetime,
     only: frozenset[str] | None = None,
+    may_act: str | None = None,
 ) -> AccessClaims:
     """The claims of a token for `session` at `audience`; its life ends within the window.
 
@@ -86,6 +88,7 @@ def describe(
         owner=session.owner,
         charter=session.charter,
         status=_status(session, issuer),
+        may_act=may_act,
     )
 
 
@@ -139,6 +142,7 @@ def to_json(claims: AccessClaims) -> dict[str, object]:
         "charter": claims.charter,
         **({"act": _actors(claims)} if claims.ancestors else {}),
         **({"status": _pointer(*claims.status)} if claims.status else {}),
+        **({"may_act": {"sub": claims.may_act}} if claims.may_act else {}),
     }
 
 
@@ -185,6 +189,7 @@ def from_json(payload: Mapping[str, object]) -> AccessClaims:
         owner=_text(payload, "owner"),
         charter=_text(payload, "charter"),
         status=_read_status(payload),
+        may_act=_read_may_act(payload),
     )
     if payload.get("fam", claims.family) != claims.family:
         raise Refused("bad_token", "claim `fam` is not the first ancestor")
@@ -196,6 +201,16 @@ def _read_status(payload: Mapping[str, object]) -> tuple[str, int] | None:
         return None
     pointer = _object(_object(payload, "status"), "status_list")
     return _text(pointer, "uri"), _whole(pointer, "idx")
+
+
+def _read_may_act(payload: Mapping[str, object]) -> str | None:
+    """Who may become an actor (RFC 8693, section 4.4): what we do not understand permits nobody."""
+    if "may_act" not in payload:
+        return None
+    named = _object(payload, "may_act")
+    if named.keys() != {"sub"}:
+        raise Refused("bad_token", "claim `may_act` names its actor by more than `sub`")
+    return _text(named, "sub")
 
 
 def _seconds(instant: datetime) -> int:

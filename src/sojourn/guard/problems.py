@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sojourn.core.errors import Refused, SojournError, Unavailable
+from sojourn.core.errors import NonceWanted, Refused, SojournError, Unavailable
 from sojourn.core.fingerprint import fingerprint
 
 log: Final = logging.getLogger("sojourn.guard.refused")
 RETRY_AFTER_S: Final = "1"
+NONCE: Final = "dpop-nonce"
 _TITLES: Final = {401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
 # What OAuth clients look for; our own code says more, in the body.
 _PROOF_CODES: Final = frozenset({"bad_proof", "replayed_proof"})
@@ -49,6 +50,8 @@ def show(error: SojournError, *, metadata: str = "") -> Problem:
     if status in (401, 403):
         where = f', resource_metadata="{metadata}"' if metadata else ""
         headers.append(("www-authenticate", _challenge(code) + where))
+    if isinstance(error, NonceWanted):
+        headers.append((NONCE, error.nonce))
     return Problem(status, tuple(headers), octets)
 
 
@@ -70,5 +73,7 @@ def _challenge(code: str) -> str:
         return 'DPoP algs="ES256"'
     if code == "insufficient_scope":
         return 'DPoP error="insufficient_scope", algs="ES256"'
+    if code == "use_dpop_nonce":  # RFC 9449, section 9
+        return 'DPoP error="use_dpop_nonce", algs="ES256"'
     name = "invalid_dpop_proof" if code in _PROOF_CODES else "invalid_token"
     return f'DPoP error="{name}", algs="ES256"'

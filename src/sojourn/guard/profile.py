@@ -35,7 +35,7 @@ def load_profile(path: Path) -> GuardProfile:
         Invalid: code `unsafe_file` or `bad_profile`.
     """
     try:
-        found = json.loads(_read_private(path))
+        found = json.loads(read_private(path))
     except ValueError as error:
         raise Invalid("bad_profile", f"`{path}` is not JSON") from error
     jwk = found.get("jwk") if isinstance(found, dict) else None
@@ -50,7 +50,12 @@ def load_profile(path: Path) -> GuardProfile:
     return GuardProfile(issuer, client_id, audience, Es256Key.from_jwk(jwk))
 
 
-def _read_private(path: Path) -> str:
+def read_private(path: Path) -> str:
+    """The text of a file that nobody else can read.
+
+    Raises:
+        Invalid: code `unsafe_file` or `bad_profile`.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:

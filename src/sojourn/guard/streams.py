@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from sojourn.core.errors import SojournError
-from sojourn.guard.problems import show
+from sojourn.guard.problems import NONCE, show
 from sojourn.guard.revocation_feed import RevocationFeed
 from sojourn.guard.verifier import Access, Verifier
 
@@ -35,6 +35,7 @@ class GuardedCall:
 
     def __init__(self, access: Access, verifier: Verifier, receive: Receive, send: Send) -> None:
         self._claims = access.claims
+        self._nonce = access.next_nonce
         self._verifier = verifier
         self._receive = receive
         self._send = send
@@ -79,6 +80,8 @@ class GuardedCall:
         self._look()
         if self._cut.done():
             raise ConnectionResetError("the session is over")  # what ASGI says of a lost connection
+        if not self._started and self._nonce is not None and message["type"] == "http.response.start":
+            message = with_nonce(message, self._nonce)
         self._started = True
         self._complete = _completes(message)
         await self._send(message)
@@ -101,6 +104,11 @@ async def answer(send: Send, error: SojournError, *, metadata: str = "") -> None
     headers = [(name.encode(), value.encode()) for name, value in problem.headers]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": problem.body})
+
+
+def with_nonce(message: Message, nonce: str) -> Message:
+    """The beginning of an answer that gives out the nonce of the next request (RFC 9449, section 8.2)."""
+    return {**message, "headers": [*message.get("headers", ()), (NONCE.encode(), nonce.encode())]}
 
 
 _GONE: Final[Message] = {"type": "http.disconnect"}

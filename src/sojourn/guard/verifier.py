@@ -17,6 +17,7 @@ from sojourn.core.proof import Demand, ath_of, judge
 from sojourn.core.revocation import TOLERANCE, RevocationView, Standing
 from sojourn.core.token import AccessClaims
 from sojourn.guard.clock import GuardClock
+from sojourn.guard.nonces import Nonces
 from sojourn.guard.replay import SeenProofs
 from sojourn.jose import VerifyKey, verify_access_token, verify_proof
 
@@ -32,6 +33,7 @@ class Rules:
     audience: str
     deaf_after: timedelta = DEAF_AFTER
     tolerance: timedelta = TOLERANCE
+    nonces: Nonces | None = None  # with them, proofs must carry one (RFC 9449, section 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Access:
     task: str
     scope: frozenset[str]
     claims: AccessClaims
+    next_nonce: str | None = None  # to be given out with the answer: the one in the proof grows old
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ class Verifier:
 
         Raises:
             Unauthenticated: codes `no_token`, `bad_token`, `unknown_kid`, `expired`, `wrong_audience`,
-                `session_over`, `key_revoked`, `old_epoch`, `wrong_key`, `bad_proof`, `replayed_proof`.
+                `session_over`, `key_revoked`, `old_epoch`, `wrong_key`, `bad_proof`, `replayed_proof`;
+                `NonceWanted`, where the rules want nonces: code `use_dpop_nonce`.
             Refused: code `insufficient_scope`.
             Unavailable: codes `deaf`, `clock_skew`, `overloaded`; we cannot know, so nobody passes.
         """
@@ -95,10 +99,12 @@ class Verifier:
         known = self._verified(token)  # 3. signature by a key of our issuer, once per token
         self._check_claims(known.claims)  # 4. issuer, audience, lifetime
         self.check_standing(known.claims)  # 5. the session behind it lives
-        self._check_sender(call, compact_proof, known)  # 6. who holds the key sends it; 7. for the first time
+        nonce = self._check_sender(
+            call, compact_proof, known
+        )  # 6. who holds the key sends it; 7. for the first time
         self._check_scope(call, known.claims)  # 8. and may do this
         claims = known.claims
-        return Access(claims.sid, claims.subject, claims.task, claims.scope, claims)
+        return Access(claims.sid, claims.subject, claims.task, claims.scope, claims, nonce)
 
     def check_hearing(self) -> None:
         """Refuse everybody while deaf, or while our clock is not to be believed.
@@ -157,18 +163,21 @@ class Verifier:
         if claims.issued_at > now + self.rules.tolerance:
             raise Unauthenticated("bad_token", "the token was issued in the future")
 
-    def _check_sender(self, call: Call, compact: str | None, known: _Known) -> None:
+    def _check_sender(self, call: Call, compact: str | None, known: _Known) -> str | None:
         if compact is not None:
-            self._check_proof(call, compact, known)
-        elif not is_certificate(known.claims.key):
+            return self._check_proof(call, compact, known)
+        if not is_certificate(known.claims.key):
             raise Unauthenticated("no_token", "a token bound to a key was sent as a bearer token")
-        elif call.certificate != known.claims.key:
+        if call.certificate != known.claims.key:
             raise Unauthenticated("wrong_key", "the token is bound to another certificate")
+        return None
 
-    def _check_proof(self, call: Call, compact: str, known: _Known) -> None:
-        shown = verify_proof(compact).read()
-        judge(shown, Demand(call.method, call.url, known.claims.key, known.ath), self._clock.now())
+    def _check_proof(self, call: Call, compact: str, known: _Known) -> str | None:
+        shown, now = verify_proof(compact).read(), self._clock.now()
+        good = () if self.rules.nonces is None else self.rules.nonces.good(now)
+        judge(shown, Demand(call.method, call.url, known.claims.key, known.ath, good), now)
         self._proofs.spend(shown.key, shown.jti, self._clock.mono())
+        return good[0] if good and shown.nonce != good[0] else None
 
     def _check_scope(self, call: Call, claims: AccessClaims) -> None:
         if not call.required <= claims.scope:

@@ -7,19 +7,21 @@ gives us no way to interrupt an application that is blocked: for that, use ASGI.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import TimeoutError as WaitedTooLong
 from typing import Any, Final
 from urllib.parse import quote
 
+from sojourn.core.binding import of_certificate
 from sojourn.core.errors import SojournError, Unauthenticated
 from sojourn.core.revocation import RevocationView
 from sojourn.guard.asgi import FIRST_HEARING_WITHIN_S, ScopeRule, required_scope
 from sojourn.guard.clock import BootClock
 from sojourn.guard.control_plane import CALL_WITHIN_S, ControlPlane
 from sojourn.guard.metadata import ResourceMetadata
-from sojourn.guard.problems import Problem, record, show
+from sojourn.guard.problems import NONCE, Problem, record, show
 from sojourn.guard.profile import GuardProfile
 from sojourn.guard.revocation_feed import RevocationFeed
 from sojourn.guard.verifier import Access, Call, Rules, Verifier
@@ -107,7 +109,8 @@ class WsgiGuard:
         except SojournError as error:
             record(_split(environ.get("HTTP_AUTHORIZATION")), _split(environ.get("HTTP_DPOP")), error)
             return _refuse(show(error, metadata=self._metadata.address), start_response)
-        inner = self._app({**environ, "sojourn": access}, start_response)
+        begin = _giving(start_response, access.next_nonce) if access.next_nonce else start_response
+        inner = self._app({**environ, "sojourn": access}, begin)
         return self._watched(inner, access)
 
     def _judge(self, call: Call) -> Access:
@@ -128,6 +131,7 @@ class WsgiGuard:
             authorization=_split(environ.get("HTTP_AUTHORIZATION")),
             proofs=_split(environ.get("HTTP_DPOP")),
             required=required_scope(self._require, method, path.decode("utf-8", "replace")),
+            certificate=_peer(environ),
         )
 
     def _watched(self, pieces: Iterable[bytes], access: Access) -> Iterator[bytes]:
@@ -140,6 +144,35 @@ class WsgiGuard:
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
+
+
+def _peer(environ: Mapping[str, Any]) -> str | None:
+    """The peer's certificate as the server itself tells of it; no header of the request is believed.
+
+    `SSL_CLIENT_CERT` is Apache's, cheroot's and werkzeug's; gunicorn lends its socket. What TLS thought
+    of the chain does not matter: the token names this very certificate (RFC 8705, section 3).
+    """
+    pem, lent = environ.get("SSL_CLIENT_CERT"), environ.get("gunicorn.socket")
+    if isinstance(pem, str) and pem:
+        return _binding_of(pem)
+    if isinstance(lent, ssl.SSLSocket):
+        der = lent.getpeercert(binary_form=True)
+        return None if der is None else of_certificate(der)
+    return None
+
+
+def _binding_of(pem: str) -> str | None:
+    try:
+        return of_certificate(ssl.PEM_cert_to_DER_cert(pem.strip()))
+    except ValueError:
+        return None
+
+
+def _giving(start_response: StartResponse, nonce: str) -> StartResponse:
+    def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        return start_response(status, [*headers, (NONCE, nonce)], *more)
+
+    return begin
 
 
 def _split(value: object) -> list[str]:

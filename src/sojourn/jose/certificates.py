@@ -15,6 +15,15 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
 
 from sojourn.core.binding import of_certificate
 from sojourn.core.errors import Invalid
@@ -28,6 +37,7 @@ _SANS: Final[Mapping[str, type[x509.GeneralName]]] = {
 }
 KINDS: Final = (SELF_SIGNED, "subject_dn", *_SANS)
 _LARGEST: Final = 16 * 1024
+MOST_BETWEEN: Final = 4  # intermediates of one chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +47,11 @@ class Certificate:
     der: bytes
     binding: str
     parsed: x509.Certificate
+    chain: tuple[bytes, ...] = ()  # DER of what was shown between it and an authority; nothing vouches for it
 
 
-def read_certificate(der: bytes) -> Certificate:
-    """Read DER.
+def read_certificate(der: bytes, chain: Sequence[bytes] = ()) -> Certificate:
+    """Read DER; of `chain` only what can count is kept, and it is not read yet.
 
     Raises:
         Invalid: code `bad_certificate`.
@@ -52,7 +63,8 @@ def read_certificate(der: bytes) -> Certificate:
         parsed.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise Invalid("bad_certificate", "the certificate cannot be read") from error
-    return Certificate(der, of_certificate(der), parsed)
+    between = tuple(one for one in chain[:MOST_BETWEEN] if len(one) <= _LARGEST)
+    return Certificate(der, of_certificate(der), parsed, between)
 
 
 def read_authorities(pem: bytes) -> tuple[x509.Certificate, ...]:
@@ -102,7 +114,9 @@ def matches(
     known = registered(rule)
     if known is not None:
         return known.der == shown.der
-    return len(rule) == 1 and _names(rule, shown.parsed) and _issued(shown.parsed, authorities, now)
+    if len(rule) != 1 or not _names(rule, shown.parsed):
+        return False
+    return _issued(shown.parsed, authorities, now) or _issued_through(shown, authorities, now)
 
 
 def _names(rule: Mapping[str, str], shown: x509.Certificate) -> bool:
@@ -119,7 +133,7 @@ def _names(rule: Mapping[str, str], shown: x509.Certificate) -> bool:
 
 
 def _issued(shown: x509.Certificate, authorities: Sequence[x509.Certificate], now: datetime) -> bool:
-    """Whether one of the authorities itself issued it; a chain in between is not followed."""
+    """Whether one of the authorities itself issued it."""
     for authority in authorities:
         if not authority.not_valid_before_utc <= now < authority.not_valid_after_utc:
             continue
@@ -129,3 +143,39 @@ def _issued(shown: x509.Certificate, authorities: Sequence[x509.Certificate], no
             continue
         return True
     return False
+
+
+def _issued_through(shown: Certificate, authorities: Sequence[x509.Certificate], now: datetime) -> bool:
+    """Whether the chain that was shown leads to one of the authorities (RFC 5280, section 6).
+
+    Each in between must be an authority by its own extensions, for certificates, as deep as it may, of
+    names that it may; an extended key usage of the leaf must include client authentication.
+    """
+    if not shown.chain or not authorities:
+        return False
+    verifier = (
+        PolicyBuilder()
+        .store(Store(list(authorities)))
+        .time(now)
+        .max_chain_depth(MOST_BETWEEN)
+        .extension_policies(ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=_leaves())
+        .build_client_verifier()
+    )
+    try:
+        verifier.verify(shown.parsed, [x509.load_der_x509_certificate(one) for one in shown.chain])
+    except (VerificationError, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _leaves() -> ExtensionPolicy:
+    """What a client's own certificate may say of itself; its name was compared before."""
+    return ExtensionPolicy.permit_all().may_be_present(
+        x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_clients
+    )
+
+
+def _for_clients(policy: Policy, leaf: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
+    allowed = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    if usage is not None and not allowed & set(usage):
+        raise ValueError("the certificate is not for clients")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry, serialize_compact
@@ -21,6 +24,7 @@ _COORDINATE: Final = 43  # base64url characters of 32 octets
 _SIGNATURE: Final = 64  # octets of r and s
 _KEYS_CACHED: Final = 4096
 _TOKENS: Final = "tokens"
+_CURVE: Final = "secp256r1"
 REGISTRY: Final = JWSRegistry(algorithms=["ES256"], strict_check_header=False)
 ES256: Final = REGISTRY.get_alg("ES256")
 
@@ -50,6 +54,19 @@ class VerifyKey:
         if not isinstance(x, str) or not isinstance(y, str) or len(x) != _COORDINATE or len(y) != _COORDINATE:
             raise Invalid("bad_key", "expected coordinates of 32 octets")
         return _public_key(x, y)
+
+    @staticmethod
+    def from_certificate(certificate: x509.Certificate) -> VerifyKey:
+        """The key that a certificate is for; that somebody vouches for it is not looked at.
+
+        Raises:
+            Invalid: code `bad_key`; not on P-256.
+        """
+        public = certificate.public_key()
+        if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != _CURVE:
+            raise Invalid("bad_key", "expected a certificate for a key on P-256")
+        numbers = public.public_numbers()
+        return _public_key(_coordinate(numbers.x), _coordinate(numbers.y))
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
         """Whether `signature` (r and s, 64 octets) is this key's over `signed`."""
@@ -143,6 +160,10 @@ def read_key_set(document: object) -> Mapping[str, VerifyKey]:
 
 def _signs_tokens(jwk: Mapping[str, object]) -> bool:
     return jwk.get("kty") == "EC" and jwk.get("purpose", _TOKENS) == _TOKENS
+
+
+def _coordinate(value: int) -> str:
+    return base64.urlsafe_b64encode(value.to_bytes(_SIGNATURE // 2, "big")).rstrip(b"=").decode()
 
 
 @lru_cache(maxsize=_KEYS_CACHED)

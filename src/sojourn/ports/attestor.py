@@ -19,6 +19,7 @@ class Evidence:
     assertion: str
     client: str = ""  # the name or id of the client it stands for; a key says so by itself
     certificate: bytes | None = None  # DER, as the connection or a trusted proxy showed it
+    chain: tuple[bytes, ...] = ()  # DER, what was shown between it and an authority
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,17 @@ class ExchangeToken:
         self._mint = mint
 
     async def __call__(
-        self, session_id: SessionId, key: str, audience: str | None, only: frozenset[str] | None = None
+        self,
+        session_id: SessionId,
+        key: str,
+        audience: str | None,
+        only: frozenset[str] | None = None,
+        *,
+        may_act: str | None = None,
     ) -> Token:
         """A token for `audience` (None: the only one there is) with no action but those in `only`.
+
+        With `may_act` it serves, beside its audience, the child of that binding and no other.
 
         Raises:
             NotFound: code `unknown_session`; also for another key, which reads alike.
@@ -44,4 +52,4 @@ class ExchangeToken:
             raise Invalid(
                 "invalid_scope", "the session was not granted all of these actions at this audience"
             )
-        return self._mint.one(session, chosen, mark, only=only)
+        return self._mint.one(session, chosen, mark, only=only, may_act=may_act)

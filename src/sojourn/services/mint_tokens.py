@@ -69,10 +69,19 @@ class MintTokens:
         return tuple(self._access(session, audience, mark) for audience in audiences)
 
     def one(
-        self, session: Session, audience: str, mark: Mark, *, only: frozenset[str] | None = None
+        self,
+        session: Session,
+        audience: str,
+        mark: Mark,
+        *,
+        only: frozenset[str] | None = None,
+        may_act: str | None = None,
     ) -> Token:
-        """A token for one audience, with no action but those in `only`; see `__call__` for `mark`."""
-        return self._access(session, audience, mark, only=only)
+        """A token for one audience, with no action but those in `only`; see `__call__` for `mark`.
+
+        With `may_act` it can be exchanged for a child of that binding, and for no other child.
+        """
+        return self._access(session, audience, mark, only=only, may_act=may_act)
 
     def client_token(self, client: Client, *, key: str | None = None) -> Token:
         """A token by which `client` calls us, bound to its registered key, or to `key` if given."""
@@ -96,7 +105,13 @@ class MintTokens:
         return Token(self._issuer, jwt, _floor(now + self._life), scope)
 
     def _access(
-        self, session: Session, audience: str, mark: Mark, *, only: frozenset[str] | None = None
+        self,
+        session: Session,
+        audience: str,
+        mark: Mark,
+        *,
+        only: frozenset[str] | None = None,
+        may_act: str | None = None,
     ) -> Token:
         claims = describe(
             session,
@@ -108,6 +123,7 @@ class MintTokens:
             mark=session.mark_n,
             now=self._clock.now(),
             only=only,
+            may_act=may_act,
         )
         jwt = self._signer.sign({"typ": TYPE}, to_json(claims))
         return Token(audience, jwt, _floor(claims.expires_at), " ".join(sorted(claims.scope)))

@@ -14,6 +14,7 @@ from tests.rig.issuers.github import REPOSITORY_ID, GitHub
 from tests.rig.issuers.github import Job as GitHubJob
 from tests.rig.issuers.gitlab import PROJECT_ID, GitLab
 from tests.rig.issuers.gitlab import Job as GitLabJob
+from tests.rig.issuers.issuer import Issuer
 from tests.rig.issuers.kubernetes import Cluster, Pod
 from tests.rig.issuers.spire import TrustDomain
 from tests.rig.issuers.tls import Authority
@@ -21,6 +22,7 @@ from tests.rig.system import OWNER, System
 
 NAMES = ("gh", "gl", "pod", "svid")
 SVID_PATH = "/ci/deploy"
+FAULTS = ("down", "empty", "huge", "slow", "rotating", "reused")  # issuers that misbehave, one each
 
 
 class Platforms:
@@ -34,11 +36,14 @@ class Platforms:
         self.cluster = Cluster(self.authority.server())
         self.spire = TrustDomain("shop.example", folder, self.authority.server())
         self.pod = Pod()
+        self.faulty = {name: Issuer(self.authority.server()) for name in FAULTS}
+        self.unlisted = Issuer(self.authority.server())  # which the server's file does not name
 
     def tables(self) -> str:
         """What the server's file says: where each is, and how it may be asked."""
         reach = f'networks = ["127.0.0.0/8"]\nca = {json.dumps(str(self.authority.path))}\n'
-        written = f'[issuers."{self.github.issuer.url}"]\n{reach}'
+        plain = (self.github.issuer, *self.faulty.values())
+        written = "".join(f'[issuers."{one.url}"]\n{reach}' for one in plain)
         for platform in (self.gitlab, self.cluster):
             secret = self.folder / f"token-{id(platform)}"
             secret.touch(0o600)
@@ -127,6 +132,8 @@ class Platforms:
         """Stop all."""
         for platform in (self.github, self.gitlab, self.cluster, self.spire):
             platform.close()
+        for issuer in (*self.faulty.values(), self.unlisted):
+            issuer.close()
 
 
 @contextmanager

@@ -40,7 +40,7 @@ async def register_client(request: Request, caller: WritingOperator, body: Clien
 
 
 async def _federate(request: Request, body: ClientBody, attestor: str) -> Response:
-    if body.role != "workload" or body.jwk is not None or body.audience is not None:
+    if body.role != "workload" or body.jwk or body.audience is not None or body.certificate:
         raise Invalid("invalid_request", "a rule is for a workload, and stands in for its key")
     client = await desk_of(request).verbs.federate_client(
         name=body.name, owner=body.owner, attestor=attestor, rule=body.rule

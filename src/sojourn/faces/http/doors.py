@@ -206,7 +206,14 @@ class OwnTokens(Protocol):
 
 class ExchangeToken(Protocol):
     async def __call__(
-        self, session: SessionId, key: str, audience: str | None, only: frozenset[str] | None, /
+        self,
+        session: SessionId,
+        key: str,
+        audience: str | None,
+        only: frozenset[str] | None,
+        /,
+        *,
+        may_act: str | None,
     ) -> Token: ...
 
 

@@ -6,7 +6,6 @@ refused; every answer forbids caching and sniffing. Plain ASGI.
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -14,16 +13,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sojourn.core.errors import Invalid
-from sojourn.core.fingerprint import fingerprint
 from sojourn.faces.http import request_log, strict_json
 from sojourn.faces.http.limits import BODY_BYTES, EGRESS_BYTES, HEADER_TEXT, QUERY_BYTES
 from sojourn.faces.http.problems import render
+from sojourn.faces.http.refusals import Refusals
 
-log: Final = logging.getLogger("sojourn.refused")
 _SECRET_NAMES: Final = frozenset(
     {"access_token", "token", "dpop", "authorization", "client_assertion", "assertion"}
 )
-_NOT_RECOGNISED: Final = (400, 401, 403)
 FORM_PATHS: Final = frozenset({"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"})
 FORWARDED: Final = "/egress/"
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -50,18 +47,20 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answered = _Answered(_recording(scope, send), request_log.begin().id)
+        refusals = Refusals(scope, send)
+        answered = _Answered(refusals, request_log.begin().id)
         try:
-            await self._answer(scope, receive, answered)
+            await self._answer(scope, receive, answered, refusals=refusals)
         finally:
             request_log.finish(scope, answered.status, self._sampler)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, *, refusals: Refusals) -> None:
         try:
             forwarded = scope["path"].startswith(FORWARDED)  # what it holds is for another API to judge
             _check_head(scope, forwarded=forwarded)
             body = await _read(receive, Headers(scope=scope), EGRESS_BYTES if forwarded else BODY_BYTES)
             if not forwarded:
+                refusals.body = body
                 _check_body(scope, body)
         except Invalid as error:
             await render(scope["path"], error)(scope, receive, send)
@@ -85,23 +84,6 @@ class _Answered:
             for name, value in SECURITY:
                 headers[name] = value
         await self._send(message)
-
-
-def _recording(scope: Scope, send: Send) -> Send:
-    """Write down who was not recognised: by fingerprint only, so that the log is worth nothing to a thief."""
-
-    async def outward(message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] in _NOT_RECOGNISED:
-            shown = {
-                name.decode("latin-1"): fingerprint(value)
-                for name, value in scope["headers"]
-                if name in (b"authorization", b"dpop")
-            }
-            if shown:
-                log.info("%s %s refused: %s", scope["method"], scope["path"][:200], shown)
-        await send(message)
-
-    return outward
 
 
 def _check_head(scope: Scope, *, forwarded: bool) -> None:

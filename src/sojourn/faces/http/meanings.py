@@ -107,6 +107,7 @@ MEANINGS: Final[Mapping[str, tuple[int, str]]] = {
     "missing_token": (401, "`Authorization: DPoP TOKEN` is required."),
     "needs_no_approval": (422, "The charter asks for no approval."),
     "no_admin_secret": (502, "The target's admin credential cannot be unsealed."),
+    "no_history": (501, "Only the status list of now is served, never one of an earlier time."),
     "no_review_owed": (404, "The session was not opened in an emergency, so nobody owes it a review."),
     "no_renewal_left": (403, "The charter allows no further renewal."),
     "no_ssh": (502, "This machine has no `ssh` command."),

@@ -58,6 +58,7 @@ class IntrospectionView(Answer):
     scope: str | None = None
     sid: str | None = None
     act: dict[str, object] | None = None
+    may_act: dict[str, object] | None = None
     task: str | None = None
     owner: str | None = None
     charter: str | None = None

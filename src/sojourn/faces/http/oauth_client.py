@@ -16,11 +16,12 @@ from sojourn.faces.http.callers import client_of, holder
 from sojourn.faces.http.desk import desk_of
 from sojourn.faces.http.oauth_form import Form
 from sojourn.faces.http.peer import presented
-from sojourn.faces.http.tls_client import by_certificate
+from sojourn.faces.http.tls_client import by_certificate, named_id
 from sojourn.ports.attestor import Attestation, Evidence
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 METHOD: Final = "private_key_jwt"
+CERTIFICATE: Final = "mtls"
 
 
 def asserted(form: Form) -> Evidence | None:
@@ -35,6 +36,18 @@ def asserted(form: Form) -> Evidence | None:
     if kind != ASSERTION_TYPE or assertion is None:
         raise Unauthenticated("bad_evidence", "expected a client assertion (RFC 7523)")
     return Evidence(METHOD, assertion)
+
+
+def certified(request: Request, form: Form) -> Evidence | None:
+    """The certificate that TLS has shown for the client that the form names, if it showed one.
+
+    Raises:
+        Invalid: code `invalid_request`; nobody is named.
+    """
+    shown = presented(request, desk_of(request).peers)
+    if shown is None:
+        return None
+    return Evidence(CERTIFICATE, "", named_id(form.need("client_id")), shown.der, shown.chain)
 
 
 async def recognise(request: Request, form: Form) -> Attestation:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sojourn.core.change import Change, Once
-from sojourn.core.errors import Invalid, Refused, Unauthenticated
+from sojourn.core.errors import Invalid, Refused, SojournError, Unauthenticated
 from sojourn.core.family import ChildWish
 from sojourn.core.ids import SessionId
 from sojourn.core.token import AccessClaims
@@ -42,10 +42,29 @@ async def exchange(request: Request, form: Form) -> Response:
     if form.get("actor_token") is not None:
         return await _for_a_child(desk, form, held, claims=claims, marks=marks)
     if held.thumbprint != claims.key:
-        raise Unauthenticated("wrong_key", "only the holder of the session's key exchanges its tokens")
+        raise _not_the_holder(held)
+    only = _actor(form, claims)
     await desk.store.commit(Change(once=marks))
-    token = await desk.verbs.exchange(SessionId(claims.sid), claims.key, form.audience, form.scope)
+    token = await desk.verbs.exchange(
+        SessionId(claims.sid), claims.key, form.audience, form.scope, may_act=only
+    )
     return views.reply({**grant(desk, token, claims.key), "issued_token_type": ACCESS_TOKEN})
+
+
+def _actor(form: Form, claims: AccessClaims) -> str | None:
+    """Whom the new token names as the only actor; one that is named already stays (RFC 8693, 4.4)."""
+    details = form.details()
+    wanted = None if details is None or details.may_act is None else details.may_act.sub
+    if claims.may_act is not None and wanted not in (None, claims.may_act):
+        raise Invalid("invalid_request", "the subject token names another actor already")
+    return claims.may_act or wanted
+
+
+def _not_the_holder(held: Holder) -> SojournError:
+    said = "only the holder of the session's key or certificate exchanges its tokens"
+    if held.certificate is not None:  # there is no proof that could be called wrong
+        return Invalid("invalid_request", said)
+    return Unauthenticated("wrong_key", said)
 
 
 async def _subject(desk: Desk, form: Form) -> AccessClaims:
@@ -86,6 +105,8 @@ async def _for_a_child(
         raise Invalid("invalid_request", f"the actor token is no introduction: {error.message}") from error
     if shown.parent_key != claims.key or shown.child_key != held.thumbprint:
         raise Invalid("invalid_request", "the introduction is not by the session's key, or of another key")
+    if claims.may_act not in (None, held.thumbprint):
+        raise Invalid("invalid_request", "the subject token lets another actor act, by `may_act`")
     once = Once(
         INTRODUCTION_MARK, f"{shown.parent_key}:{shown.jti}", from_micros(shown.expires_at * 1_000_000)
     )
@@ -103,6 +124,7 @@ async def _for_a_child(
 
 def _asked(details: SessionDetails | None, held: Holder, marks: tuple[Once, ...]) -> ChildRequest:
     details = details or SessionDetails("sojourn_session")
+    details.refuse_actor()
     return ChildRequest(
         key=held.thumbprint,
         ref=details.task.ref if details.task else None,

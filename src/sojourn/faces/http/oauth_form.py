@@ -32,6 +32,12 @@ class TaskPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ref: _Line
 
 
+class ActorPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who alone may act for the session by this token: what the child is to be bound to."""
+
+    sub: Annotated[str, msgspec.Meta(pattern=r"^(x5t#S256:)?[A-Za-z0-9_-]{43}$")]
+
+
 class SessionDetails(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The one type of `authorization_details` (RFC 9396): a session that is asked for."""
 
@@ -42,6 +48,7 @@ class SessionDetails(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context: Annotated[dict[_Name, _Line], msgspec.Meta(max_length=32)] = {}
     evidence: _Name | None = None  # of a jwt-bearer grant: which attestor recognises the assertion
     client: _Name | None = None  # and which federated client it is to be, where one must be named
+    may_act: ActorPart | None = None  # of an exchange of one's own token (RFC 8693, section 4.4)
 
     @property
     def duration(self) -> timedelta | None:
@@ -56,7 +63,18 @@ class SessionDetails(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         if self.task is None:
             raise Invalid("invalid_authorization_details", "expected `task` with `kind` and `ref`")
+        self.refuse_actor()
         return Task(self.task.kind, self.task.ref)
+
+    def refuse_actor(self) -> None:
+        """Refuse `may_act` where it would mean nothing.
+
+        Raises:
+            Invalid: code `invalid_authorization_details`.
+        """
+        if self.may_act is not None:
+            wanted = "`may_act` goes with the exchange of one's own token, without an actor"
+            raise Invalid("invalid_authorization_details", wanted)
 
 
 @dataclass(frozen=True, slots=True)

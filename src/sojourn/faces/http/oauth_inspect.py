@@ -39,6 +39,7 @@ _TOLD: Final = (
     "scope",
     "sid",
     "act",
+    "may_act",
     "task",
     "owner",
     "charter",

@@ -22,7 +22,7 @@ from sojourn.faces.http.callers import SCOPES, Holder, holder, speaks_for
 from sojourn.faces.http.desk import Desk, desk_of
 from sojourn.faces.http.doors import Activation, OpenRequest, Token
 from sojourn.faces.http.limits import CLIENT_TOKEN_LIFE
-from sojourn.faces.http.oauth_client import asserted, recognise
+from sojourn.faces.http.oauth_client import asserted, certified, recognise
 from sojourn.faces.http.oauth_form import DETAILS_TYPE, Form, SessionDetails
 from sojourn.ports.attestor import Evidence
 
@@ -34,9 +34,9 @@ async def client_credentials(request: Request, form: Form) -> Response:
     details = form.details()
     if details is None:
         return await _client_token(request, form)
-    evidence = asserted(form)
+    evidence = asserted(form) or certified(request, form)
     if evidence is None:
-        raise Unauthenticated("bad_evidence", "expected a client assertion (RFC 7523)")
+        raise Unauthenticated("bad_evidence", "expected a client assertion (RFC 7523), or a certificate")
     return await _open(request, form, details, evidence)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sojourn.core.errors import NotFound
+from sojourn.core.errors import Invalid, NotFound
 from sojourn.faces.http import views
 from sojourn.faces.http.desk import desk_of
 
@@ -18,7 +18,15 @@ _ANY_ORIGIN: Final = {"Access-Control-Allow-Origin": "*"}
 
 
 async def status_list(request: Request, name: str) -> Response:
-    """A status list (IETF Token Status List): two bits a session, signed."""
+    """A status list (IETF Token Status List): two bits a session, signed; as it is now.
+
+    Raises:
+        Invalid: code `no_history`; a list of another time is asked for (draft 21, section 8.4).
+    """
+    if "time" in request.query_params:  # the list of now must not be taken for one of then
+        raise Invalid(
+            "no_history", "only the list of now is served; an evidence bundle tells of earlier times"
+        )
     if not _NAME.fullmatch(name):
         raise NotFound("not_found", "there is no such status list")
     jwt = await desk_of(request).verbs.write_status(name)

@@ -27,6 +27,7 @@ _WORDS: Final = {
     415: "Another media type is expected",
     422: "A member is missing, unknown or out of bounds",
     500: "A defect of ours",
+    501: "Not offered here",
     429: "This caller calls too often; it should come back in a second",
     502: "A target refused, failed or did not answer",
     503: "We cannot answer now; nothing was granted",
@@ -98,8 +99,9 @@ def _errors(method: str, path: str) -> tuple[int, ...]:
     if path.startswith(("/v1", "/signals", FORWARDED)) or path == "/metrics":
         callers = tuple(code for code in _CALLER_ERRORS if code != 429 or not path.endswith(ENDING))
     asks_a_target = path.endswith(("/reconcile", "/standing")) or path.startswith(FORWARDED)
+    historical = (501,) if path.startswith("/oauth2/status/") else ()
     writes = _WRITE_ERRORS if method != "GET" else (409, 502) if asks_a_target else (415,)
-    return tuple(sorted((*_OPEN_ERRORS, *callers, *writes)))
+    return tuple(sorted((*_OPEN_ERRORS, *callers, *writes, *historical)))
 
 
 def _content(answer: type[BaseModel] | str) -> dict[str, Any]:

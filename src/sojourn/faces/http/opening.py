@@ -102,7 +102,9 @@ def _predecessor(body: OpenBody) -> SessionId | None:
 def evidence_of(request: Request, body: EvidenceBody) -> Evidence:
     """What was presented, in our words; a certificate is what the connection showed, never said."""
     shown = presented(request, desk_of(request).peers) if body.type == _BY_CERTIFICATE else None
-    return Evidence(body.type, body.assertion, body.client or "", None if shown is None else shown.der)
+    if shown is None:
+        return Evidence(body.type, body.assertion, body.client or "")
+    return Evidence(body.type, body.assertion, body.client or "", shown.der, shown.chain)
 
 
 def idempotency_of(request: Request) -> str | None:

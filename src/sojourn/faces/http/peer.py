@@ -1,7 +1,7 @@
 """The certificate at the other end of the connection, in the ASGI scope, and who may speak of another's.
 
-uvicorn does not say who its peer is. `PeerProtocol` does, as the TLS extension of ASGI has it. A
-`Client-Cert` header (RFC 9440) counts from a configured proxy and is nothing from anybody else.
+uvicorn does not say who its peer is. `PeerProtocol` does, as the TLS extension of ASGI has it. Headers
+`Client-Cert` and `Client-Cert-Chain` (RFC 9440) count from a configured proxy, and from nobody else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sojourn.core.errors import Invalid, Unauthenticated
 from sojourn.jose.certificates import Certificate, read_certificate
 
 _HEADER: Final = "client-cert"
+_CHAIN_HEADER: Final = "client-cert-chain"
 LOOK_EVERY_S: Final = 2.0  # how long after its registration a certificate is let through TLS at the latest
 
 
@@ -43,8 +44,8 @@ class PeerProtocol(HttpToolsProtocol):
         """Note who is at the other end."""
         super().connection_made(transport)
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        der = None if tls is None else tls.getpeercert(binary_form=True)
-        self._chain = () if der is None else (ssl.DER_cert_to_PEM_cert(der),)
+        shown = [] if tls is None else _chain_of(tls)
+        self._chain = tuple(ssl.DER_cert_to_PEM_cert(one) for one in shown)
 
     def on_message_begin(self) -> None:
         """Put it into the scope of each request."""
@@ -61,21 +62,43 @@ def presented(request: Request, trust: PeerTrust) -> Certificate | None:
     """
     if request.client is not None and request.client.host in trust.proxies:
         values = request.headers.getlist(_HEADER)
-        return _forwarded(values) if values else None
+        return _forwarded(values, request.headers.getlist(_CHAIN_HEADER)) if values else None
     tls = request.scope.get("extensions", {}).get("tls", {})
     chain: Sequence[str] = tls.get("client_cert_chain") or ()
-    return read_certificate(ssl.PEM_cert_to_DER_cert(chain[0])) if chain else None
+    ders = [ssl.PEM_cert_to_DER_cert(one) for one in chain]
+    return read_certificate(ders[0], ders[1:]) if ders else None
 
 
-def _forwarded(values: Sequence[str]) -> Certificate:
-    """RFC 9440, section 2.1: one byte sequence of structured fields, `:base64:`."""
-    text = values[0].strip()
+def _chain_of(tls: ssl.SSLObject) -> list[bytes]:
+    """What the peer has shown, its own certificate first, in DER; nothing of it is vouched for here."""
+    own = tls.getpeercert(binary_form=True)
+    if own is None:
+        return []
+    whole = getattr(tls, "get_unverified_chain", None)  # Python 3.13
+    if whole is not None:
+        return [own, *whole()[1:]]
+    older = getattr(tls, "_sslobj", None)  # the same method, before it was given a public name
+    found = [] if older is None else older.get_unverified_chain() or []
+    return [own, *(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found[1:])]
+
+
+def _forwarded(values: Sequence[str], chains: Sequence[str]) -> Certificate:
+    """RFC 9440, sections 2.2 and 2.3: one byte sequence, and a list of them without the first."""
     try:
-        if len(values) != 1 or len(text) < 3 or not (text[0] == text[-1] == ":"):
+        if len(values) != 1:
             raise ValueError("not one byte sequence")
-        return read_certificate(base64.b64decode(text[1:-1], validate=True))
+        between = [_sequence(one) for chain in chains for one in chain.split(",") if one.strip()]
+        return read_certificate(_sequence(values[0]), between)
     except (ValueError, binascii.Error, Invalid) as error:
         raise Unauthenticated("bad_evidence", "`Client-Cert` is not one certificate") from error
+
+
+def _sequence(text: str) -> bytes:
+    """A byte sequence of structured fields, `:base64:` (RFC 8941, section 3.3.5)."""
+    text = text.strip()
+    if len(text) < 3 or not (text[0] == text[-1] == ":"):
+        raise ValueError("not a byte sequence")
+    return base64.b64decode(text[1:-1], validate=True)
 
 
 def ask_for_certificates(context: ssl.SSLContext, authorities: Sequence[x509.Certificate]) -> None:

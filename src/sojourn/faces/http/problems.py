@@ -58,6 +58,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "method_not_allowed": 405,
     "too_many_calls": 429,
     "internal_error": 500,
+    "no_history": 501,
     **dict.fromkeys(_OAUTH_OWN, 400),
 }
 

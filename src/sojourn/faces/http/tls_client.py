@@ -21,14 +21,27 @@ async def by_certificate(desk: Desk, client_id: str | None, held: Holder) -> Cli
     """
     client = await _known(desk, client_id)
     if client is None or held.certificate is None or not speaks_for(held, client, desk):
-        raise Unauthenticated("bad_evidence", "no assertion, and no certificate that is the client's")
+        raise _nobody()
     return client
 
 
-async def _known(desk: Desk, client_id: str | None) -> Client | None:
+def named_id(client_id: str | None) -> ClientId:
+    """A `client_id` as OAuth has it: an id, never a name; what is none is nobody's.
+
+    Raises:
+        Unauthenticated: code `bad_evidence`.
+    """
     try:
         to_uuid(CLIENT, client_id or "")
-    except Invalid:
-        return None
-    client = await desk.store.client(ClientId(client_id or ""))
+    except Invalid as error:
+        raise _nobody() from error
+    return ClientId(client_id or "")
+
+
+async def _known(desk: Desk, client_id: str | None) -> Client | None:
+    client = await desk.store.client(named_id(client_id))
     return None if client is None or client.removed_at is not None else client
+
+
+def _nobody() -> Unauthenticated:
+    return Unauthenticated("bad_evidence", "no assertion, and no certificate that is the client's")

@@ -23,7 +23,16 @@ _HOP: Final = frozenset(
 )
 # What only we say, or what would speak of another session than this one.
 _OURS: Final = frozenset(
-    {"host", "content-length", "authorization", "dpop", "cookie", "client-cert", "forwarded"}
+    {
+        "host",
+        "content-length",
+        "authorization",
+        "dpop",
+        "cookie",
+        "client-cert",
+        "client-cert-chain",
+        "forwarded",
+    }
 )
 # A cookie would be a credential that nobody takes back; the others are ours to say.
 _KEPT: Final = frozenset(
