@@ -76,7 +76,7 @@ class SshKit(Kit):
         self, issued: Issued, *command: str, options: tuple[str, ...] = ()
     ) -> asyncio.subprocess.Process:
         """The client of one login."""
-        self._handles[issued.target_id] = handle_of(issued)
+        self._handles[issued.target_id] = key_id_of(issued)
         line = self.sshd.login(issued, self.folder / f"login{next(self._logins)}", *command)
         return await asyncio.create_subprocess_exec(
             *(line[:1] + list(options) + line[1:]),
@@ -87,7 +87,7 @@ class SshKit(Kit):
 
     @asynccontextmanager
     async def at_work(self, issued: Issued, *, tasks: int, every: float) -> AsyncIterator[None]:
-        script = _WRITE.format(book=shlex.quote(str(self._book(handle_of(issued)))), every=every)
+        script = _WRITE.format(book=shlex.quote(str(self._book(key_id_of(issued)))), every=every)
 
         async def work() -> None:
             while True:
@@ -104,7 +104,7 @@ class SshKit(Kit):
 
     @asynccontextmanager
     async def stowed_away(self, issued: Issued) -> AsyncIterator[int]:
-        place = self.folder / f"stowaway-{handle_of(issued)}"
+        place = self.folder / f"stowaway-{key_id_of(issued)}"
         client = await self.start(issued, _HIDE.format(place=shlex.quote(str(place))))
         async with asyncio.timeout(_LOGIN_SECONDS):
             await client.wait()  # its connection ends with the program, and it does not
@@ -151,7 +151,7 @@ class SshKit(Kit):
         return self.folder / f"book-{handle}"
 
 
-def handle_of(issued: Issued) -> str:
+def key_id_of(issued: Issued) -> str:
     """The handle, which is the key id of the certificate."""
     certificate = load_ssh_public_identity(json.loads(issued.secret.reveal())["certificate"].encode())
     assert isinstance(certificate, SSHCertificate)

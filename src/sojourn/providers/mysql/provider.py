@@ -13,6 +13,7 @@ from typing import Final
 
 from sojourn.core.errors import TargetError
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import (
     Check,
@@ -30,6 +31,7 @@ from sojourn.providers._common.preflight import Preflight
 from sojourn.providers.mysql import removal, statements
 from sojourn.providers.mysql.config import Config, configured
 from sojourn.providers.mysql.rehearsal import CANARY, Rehearsal
+from sojourn.providers.mysql.standing import STANDING, standing_of
 from sojourn.providers.mysql.statements import check_handle
 from sojourn.providers.mysql.template import Template, grants, parse
 from sojourn.providers.mysql.wire import FAILURES, Answered, Connection, connect
@@ -168,6 +170,12 @@ class MySQL:
             Found(str(name), str(name), at.replace(tzinfo=UTC) if isinstance(at, datetime) else None)
             for name, at in rows
         ]
+
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """Every account that is not locked and whose name does not begin with `prefix`."""
+        async with one_call("standing", DESTROY_SECONDS, FAILURES), self._pool.lend() as connection:
+            rows = await connection.fetch(STANDING, prefix, prefix)
+        return [standing_of(row, self._config.host) for row in rows]
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Try everything a session will need, with canaries that never stay behind."""
