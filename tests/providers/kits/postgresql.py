@@ -1,15 +1,15 @@
-"""PostgreSQL, as much of a kit as measuring its class needs."""
+"""PostgreSQL: workloads that insert orders, and a superuser of our own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import ClassVar
 
 from sojourn.core.secret import Secret
-from sojourn.ports.provider import Issued
+from sojourn.ports.provider import Issued, Provider
 from sojourn.providers.postgresql import PostgreSQL
 from sojourn.providers.postgresql.wire import DRIVER_ERRORS, Connection, Login, PostgresError, connect
 from tests.providers.kits.kit import Kit, SystemNow, user_of, working
@@ -47,13 +47,33 @@ class PostgresKit(Kit):
         "tables": [{"schema": "shop", "name": "*", "privileges": ["SELECT", "INSERT"]}],
     }
 
+    issue_word = b"CREATE ROLE"
+    thaw_word = b"LOGIN PASSWORD"
+    destroy_words = (b"PASSWORD NULL", b"pg_terminate_backend(a.pid)) FROM", b"DROP OWNED")
+
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
         self.port = server.port
-        dsn = server.dsn("postgres", user="governor", password=ADMIN_PASSWORD)
-        self.made = PostgreSQL.configured({"databases": ["shop"]}, {}, Secret(dsn), SystemNow())
+        self.made = self.through(server.port)
         self._root: Connection | None = None
         self._turn = asyncio.Lock()
+
+    def secret(self, port: int, password: str = ADMIN_PASSWORD) -> Secret:
+        return Secret(f"postgresql://governor:{password}@127.0.0.1:{port}/postgres")
+
+    def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
+        told = {"databases": ["shop"], "client_port": self.port, **settings}
+        return PostgreSQL.configured(told, {}, secret or self.secret(port), SystemNow())
+
+    def governed(self) -> tuple[Secret, Mapping[str, object]]:
+        return self.secret(self.port), {"databases": ["shop"]}
+
+    async def rotate(self) -> Secret:
+        self.server.sql("ALTER ROLE governor PASSWORD 'second'")
+        return self.secret(self.port, "second")
+
+    async def unrotate(self) -> None:
+        self.server.sql(f"ALTER ROLE governor PASSWORD '{ADMIN_PASSWORD}'")
 
     async def can_log_in(self, issued: Issued) -> bool:
         try:
