@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -87,15 +87,21 @@ def provider_of(aws: Aws, clock: ShiftedClock, *, spreads_s: float) -> AwsSts:
     return AwsSts.configured(settings, {"reader": READER}, ADMIN, clock)
 
 
-@pytest.fixture
-async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsRig]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "HTTPS_PROXY", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+@asynccontextmanager
+async def opened() -> AsyncIterator[AwsRig]:
     clock = ShiftedClock()
     with Aws() as aws:
         provider = provider_of(aws, clock, spreads_s=SPREADS_S)
         yield AwsRig(aws, provider, clock)
         await provider.close()
+
+
+@pytest.fixture
+async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsRig]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with opened() as one:
+        yield one
 
 
 @pytest.mark.parametrize("promise", NAMELESS_SUITE, ids=lambda one: one.__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -68,14 +68,20 @@ def provider_of(service: KeyService, clock: ShiftedClock, **other: object) -> Ge
     return GenericHttp.configured(description(service.base, **other), TEMPLATES, Secret(ADMIN), clock)
 
 
-@pytest.fixture
-async def rig() -> AsyncIterator[KeyRig]:
+@asynccontextmanager
+async def opened() -> AsyncIterator[KeyRig]:
     clock = ShiftedClock()
     with KeyService() as service:
         provider = provider_of(service, clock)
         async with httpx2.AsyncClient(trust_env=False) as line:
             yield KeyRig(service, provider, clock, line)
         await provider.close()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[KeyRig]:
+    async with opened() as one:
+        yield one
 
 
 @pytest.mark.parametrize("promise", REMADE_SUITE, ids=lambda one: one.__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -62,8 +62,8 @@ class ClusterRig:
         return Ref(intent.handle, issued.target_id, intent.expires_at, kept=issued.keep)
 
 
-@pytest.fixture
-async def rig() -> AsyncIterator[ClusterRig]:
+@asynccontextmanager
+async def opened() -> AsyncIterator[ClusterRig]:
     clock = ShiftedClock()
     with Kubernetes() as cluster:
         settings = {"server": cluster.base, "namespaces": ["jobs"]}
@@ -71,6 +71,12 @@ async def rig() -> AsyncIterator[ClusterRig]:
         async with httpx2.AsyncClient(trust_env=False) as line:
             yield ClusterRig(cluster, provider, clock, line)
         await provider.close()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[ClusterRig]:
+    async with opened() as one:
+        yield one
 
 
 @pytest.mark.parametrize("promise", REMADE_SUITE, ids=lambda one: one.__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -28,13 +29,19 @@ async def bao() -> AsyncIterator[OpenBaoSimulator]:
         yield simulator
 
 
-@pytest.fixture
-async def rig(bao: OpenBaoSimulator) -> AsyncIterator[BaoRig]:
+@asynccontextmanager
+async def opened(bao: OpenBaoSimulator) -> AsyncIterator[BaoRig]:
     clock = ShiftedClock()
     provider = OpenBao.configured({"address": bao.base}, {"app": APP}, Secret(ROOT_TOKEN), clock)
     async with httpx2.AsyncClient(trust_env=False) as line:
         yield BaoRig(bao.base, provider, clock, line)
     await provider.close()
+
+
+@pytest.fixture
+async def rig(bao: OpenBaoSimulator) -> AsyncIterator[BaoRig]:
+    async with opened(bao) as one:
+        yield one
 
 
 @pytest.mark.parametrize("promise", SUITE, ids=lambda one: one.__name__)
