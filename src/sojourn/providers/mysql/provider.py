@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sojourn.core.errors import TargetError
 from sojourn.core.secret import Secret
 from sojourn.core.standing import Standing
 from sojourn.ports.clock import WallClock
@@ -25,7 +24,7 @@ from sojourn.ports.provider import (
     Ref,
     RevocationClass,
 )
-from sojourn.providers._common.call import new_password, one_call, time_left
+from sojourn.providers._common.call import as_admin, new_password, one_call, time_left
 from sojourn.providers._common.pool import Pool
 from sojourn.providers._common.preflight import Preflight
 from sojourn.providers.mysql import removal, statements
@@ -192,12 +191,8 @@ class MySQL:
         return self._config.settings.issue_seconds
 
     async def _log_in(self) -> Connection:
-        try:
+        with as_admin(FAILURES):
             return await connect(self._config.address, self._config.address.user, self._password, admin=True)
-        except FAILURES.kinds as error:
-            if FAILURES.code_of(error) == "login_refused":
-                raise TargetError("admin_login_refused", "the admin's login failed", sent=False) from error
-            raise
 
     async def _deadline(self, connection: Connection, intent: Intent) -> datetime:
         """The deadline by the server's clock, which it read before we read ours."""

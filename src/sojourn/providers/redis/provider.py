@@ -17,7 +17,7 @@ from sojourn.core.secret import Secret
 from sojourn.core.standing import Standing
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Check, Found, Intent, Issued, Observation, Presence, Ref, RevocationClass
-from sojourn.providers._common.call import new_password, one_call, time_left
+from sojourn.providers._common.call import as_admin, new_password, one_call, time_left
 from sojourn.providers._common.pool import Pool
 from sojourn.providers._common.preflight import Preflight
 from sojourn.providers.redis.config import Config, configured
@@ -188,12 +188,8 @@ class Redis:
 
     async def _log_in(self) -> Connection:
         address = self._config.address
-        try:
+        with as_admin(FAILURES):
             return await connect(address, address.user, self._password)
-        except FAILURES.kinds as error:
-            if FAILURES.code_of(error) == "login_refused":
-                raise TargetError("admin_login_refused", "the admin's login failed", sent=False) from error
-            raise
 
     async def _deadline(self, connection: Connection, intent: Intent) -> datetime:
         """The deadline by the server's clock, which it read before we read ours."""

@@ -159,8 +159,7 @@ class OpenSsh:
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Admit a canary by the first template, log in with it, end it, and try again."""
-        raw = next((dict(self._templates[name]) for name in sorted(self._templates)), None)
-        return await Canary(self, self._clock, self._is_let_in).run(prefix, raw)
+        return await Canary(self, self._clock, self._is_let_in).run(prefix, self._templates)
 
     async def close(self) -> None:
         """Remove what was on the disk for the orders."""
