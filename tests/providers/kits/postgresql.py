@@ -13,6 +13,7 @@ from tests.providers.kits.by_password import ADMIN_PASSWORD, ByPassword
 from tests.providers.kits.kit import user_of
 from tests.rig.postgres import PostgresServer
 
+# Exactly what docs/reference/providers/postgresql.md says the admin needs.
 ADMIN = f"""
 CREATE ROLE governor LOGIN CREATEROLE PASSWORD '{ADMIN_PASSWORD}';
 GRANT pg_signal_backend TO governor;
@@ -21,6 +22,7 @@ SHOP = """
 CREATE SCHEMA shop;
 CREATE TABLE shop.orders (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL
   DEFAULT clock_timestamp(), who text);
+CREATE TABLE shop.items (id int);
 GRANT USAGE ON SCHEMA shop TO governor WITH GRANT OPTION;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA shop TO governor WITH GRANT OPTION;
 """

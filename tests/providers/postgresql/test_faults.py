@@ -14,15 +14,9 @@ from sojourn.core.errors import TargetError
 from sojourn.core.secret import Secret
 from sojourn.ports.provider import Intent, Presence, Ref
 from sojourn.providers.postgresql import PostgreSQL
-from tests.providers.postgresql.conftest import (
-    ADMIN_PASSWORD,
-    BARE,
-    Bench,
-    SystemNow,
-    absent,
-    config_of,
-    log_in,
-)
+from tests.providers.kits.by_password import ADMIN_PASSWORD
+from tests.providers.kits.kit import SystemNow
+from tests.providers.postgresql.conftest import BARE, Bench, absent, config_of, log_in
 from tests.rig.poll import fault_falls_after
 from tests.rig.postgres import PostgresServer
 from tests.rig.proxy import Proxy, Rule
