@@ -15,6 +15,7 @@ from sojourn.ports.provider import Intent, Issued, Provider, Ref
 from tests.providers.aws_sts import test_aws_sts as aws_sts
 from tests.providers.generic_http import test_conformance as generic_http
 from tests.providers.github_app import test_github_app as github_app
+from tests.providers.http_rig import ShiftedClock
 from tests.providers.kubernetes_token import test_kubernetes_token as kubernetes_token
 from tests.providers.openbao import test_simulated as openbao
 from tests.rig.http_simulator import Simulator
@@ -23,6 +24,8 @@ from tests.rig.openbao import OpenBaoSimulator
 
 class CloudRig(Protocol):
     """What the suites need of a rig."""
+
+    clock: ShiftedClock
 
     @property
     def provider(self) -> Provider: ...
@@ -46,6 +49,11 @@ class Cloud:
     @property
     def provider(self) -> Provider:
         return self.rig.provider
+
+    def later(self, seconds: float) -> None:
+        """Move the API's clock, and ours."""
+        self.simulator.ahead_s += seconds
+        self.rig.clock.ahead_s += seconds
 
     def ref(self, intent: Intent, issued: Issued) -> Ref:
         """What is on record of an issue that was answered."""

@@ -243,18 +243,6 @@ async def test_a_failed_issue_is_sent_once_and_its_keys_are_waited_out(
     )
 
 
-@pytest.mark.parametrize("action", ["PutRolePolicy", "GetAccessKeyInfo"])
-@pytest.mark.parametrize("trouble", [Trouble.THROTTLED, Trouble.BROKEN, Trouble.LOST])
-async def test_no_failure_is_taken_for_gone(rig: AwsRig, action: str, trouble: Trouble) -> None:
-    intent = rig.intent()
-    issued = await rig.provider.issue(intent)
-    rig.aws.trouble(trouble, when=lambda asked: action_of(asked) == action)
-
-    with pytest.raises(TargetError):
-        await rig.provider.destroy(rig.ref(intent, issued))
-        await rig.provider.observe(rig.ref(intent, issued))
-
-
 @pytest.mark.parametrize(("minutes", "code"), [(14, "too_short"), (13 * 60, "too_long")])
 async def test_a_life_that_aws_does_not_give_is_refused_not_rounded(
     rig: AwsRig, minutes: int, code: str

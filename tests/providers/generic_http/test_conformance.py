@@ -157,20 +157,6 @@ async def test_a_failed_create_says_whether_it_may_have_had_an_effect(
     assert not rig.service.keys
 
 
-async def test_nothing_that_fails_is_taken_for_gone(rig: KeyRig) -> None:
-    intent = rig.intent()
-    issued = await rig.provider.issue(intent)
-    ref = Ref(intent.handle, issued.target_id, intent.expires_at, kept=issued.keep)
-    rig.provider._http._seconds = 0.5
-    for trouble in (Trouble.THROTTLED, Trouble.BROKEN, Trouble.LOST, Trouble.HUNG):
-        rig.service.trouble(trouble, when=lambda asked: asked.path == ("v1", "keys", issued.target_id))
-
-        with pytest.raises(TargetError):
-            await rig.provider.observe(ref)
-
-    await rig.provider.destroy(ref)
-
-
 async def test_class_c_lingers_until_the_expiry_it_was_given(rig: KeyRig) -> None:
     api = description(rig.service.base, revocation_class="C", keep_secret=False)
     del api["probe"]

@@ -122,26 +122,6 @@ async def test_a_deletion_that_lies_is_found_out_by_looking(rig: ClusterRig) -> 
     assert (await rig.provider.observe(rig.ref(intent, issued))).presence is Presence.PRESENT
 
 
-@pytest.mark.parametrize("trouble", [Trouble.THROTTLED, Trouble.BROKEN, Trouble.LOST, Trouble.HUNG])
-@pytest.mark.parametrize("step", ["secrets", "token"])
-async def test_an_issue_that_fails_half_way_leaves_nothing_that_cannot_be_found(
-    rig: ClusterRig, trouble: Trouble, step: str
-) -> None:
-    rig.provider._http._seconds = 0.5
-    intent = rig.intent()
-    rig.cluster.trouble(trouble, when=lambda asked: asked.method == "POST" and asked.path[-1] == step)
-
-    with pytest.raises(TargetError):
-        await rig.provider.issue(intent)
-    located = await rig.provider.locate(intent.handle)
-    await rig.provider.destroy(Ref(intent.handle, located))
-
-    seen = await rig.provider.observe(Ref(intent.handle, located, intent.expires_at, intent.issue_by))
-    assert seen.presence is Presence.ABSENT
-    assert not rig.cluster.objects
-    assert not any(rig.cluster.honoured(text) for text in rig.cluster.tokens)
-
-
 async def test_a_stranger_of_that_name_is_left_alone(rig: ClusterRig) -> None:
     intent = rig.intent()
     name = intent.handle.replace("_", "-")

@@ -80,24 +80,6 @@ async def test_a_removal_that_lies_is_found_out_by_looking(
     assert (await rig.provider.observe(rig.ref(intent, issued))).presence is Presence.PRESENT
 
 
-@pytest.mark.parametrize("trouble", [Trouble.THROTTLED, Trouble.BROKEN, Trouble.LOST, Trouble.HUNG])
-@pytest.mark.parametrize("step", ["roles", "create"])
-async def test_an_issue_that_fails_half_way_leaves_nothing_that_cannot_be_found(
-    rig: BaoRig, bao: OpenBaoSimulator, trouble: Trouble, step: str
-) -> None:
-    rig.provider._http._seconds = 0.5
-    intent = rig.intent()
-    bao.trouble(trouble, when=lambda asked: asked.method == "POST" and step in asked.path)
-
-    with pytest.raises(TargetError):
-        await rig.provider.issue(intent)
-    located = await rig.provider.locate(intent.handle)
-    await rig.provider.destroy(Ref(intent.handle, located))
-
-    assert (await rig.provider.observe(Ref(intent.handle, located))).presence is Presence.ABSENT
-    assert not bao.of_role(intent.handle) and not bao.roles
-
-
 async def test_a_token_asked_for_before_the_end_is_refused_when_it_arrives_after_it(
     rig: BaoRig, bao: OpenBaoSimulator
 ) -> None:
