@@ -144,7 +144,7 @@ async def test_a_host_lists_its_authorized_keys(servers: Servers) -> None:
     kit = cast(SshKit, servers.kit("ssh"))
     folder = kit.folder / "keys"
     folder.mkdir()
-    (kit.sshd.state / "authorized_keys_files").write_text(f"{folder}/%u {folder}/%u.pipe none\n")
+    (kit.sshd.state / "authorized_keys_files").write_text(f"{folder}/%u {folder}/%u.pipe {folder} none\n")
     blob = [b64encode(b"\0\0\0\x0bssh-ed25519" + bytes([number]) * 32).decode() for number in range(3)]
     lines = (
         "# deployers",

@@ -218,10 +218,9 @@ def list_keys(state: Path, _: Order) -> Order:
     found = []
     for account in pwd.getpwall():
         for pattern in named.read_text().split() if named.exists() else KEY_FILES:
-            told = pattern.replace("%h", account.pw_dir).replace("%u", account.pw_name)
-            place = Path(account.pw_dir) / told
-            common = {"user": account.pw_name, "uid": account.pw_uid, "place": str(place)}
-            found += [{**common, **line} for line in key_lines(place)]
+            place = Path(account.pw_dir, pattern.replace("%h", account.pw_dir).replace("%u", account.pw_name))
+            whose = {"user": account.pw_name, "uid": account.pw_uid, "place": str(place)}
+            found += [{**whose, **line} for line in key_lines(place)]
     if len(found) > MOST_KEYS:
         raise Refusal("too_many")
     return {"found": found}
@@ -231,13 +230,14 @@ def key_lines(place: Path) -> list[Order]:
     """The lines of a file that hold a key; none if it is not a file that can be read."""
     try:
         descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold us up
+        about = os.fstat(descriptor)
+        with open(descriptor, "rb") as file:
+            raw = file.read(LARGEST_FILE + 1) if stat.S_ISREG(about.st_mode) else b""
     except OSError:
         return []
-    with open(descriptor, errors="replace") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST_FILE:
-            return []
-        lines = enumerate(file.read().splitlines(), 1)
+    if len(raw) > LARGEST_FILE:
+        raise Refusal("too_many")
+    lines = enumerate(raw.decode(errors="replace").splitlines(), 1)
     keys = ((n, line) for n, line in lines if any(word.startswith(KEY_TYPES) for word in line.split()))
     return [{"number": n, "line": line, "changed": about.st_mtime} for n, line in keys]
 
