@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.providers.kits import KITS, Servers
+from tests.providers.kits import FAULTY, Servers
 from tests.providers.kits.kit import Kit
 
 
@@ -20,7 +20,7 @@ def servers() -> Iterator[Servers]:
         made.remove()
 
 
-@pytest.fixture(params=KITS)
+@pytest.fixture(params=FAULTY)
 async def kit(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterator[Kit]:
     """Each kind of target in turn."""
     one = servers.kit(request.param)

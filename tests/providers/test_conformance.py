@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from sojourn.testing.provider_conformance import SUITE, Rig
+from tests.providers.kits import KITS
 from tests.providers.kits.kit import Kit
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("kit", KITS, indirect=True)]
 
 
 @pytest.mark.parametrize("promise", SUITE, ids=lambda one: one.__name__)

@@ -16,7 +16,7 @@ import pytest
 
 from sojourn.core.errors import TargetError
 from sojourn.ports.provider import Presence, Provider, Ref
-from tests.providers.kits import KITS
+from tests.providers.kits import FAULTY
 from tests.providers.kits.kit import Kit
 from tests.rig.poll import fault_falls_after, until_async
 from tests.rig.proxy import Proxy, Rule
@@ -27,9 +27,10 @@ LATER_SECONDS = float(os.environ.get("SOJOURN_TEST_LATER_SECONDS", "0.7"))
 TRIALS = int(os.environ.get("SOJOURN_TEST_HELD_TRIALS", "3"))
 MOST_MESSAGES = 40  # more than any issue or destroy needs
 # Many small calls over HTTP, or a login for each: longer than the default suite allows.
+SLOW = ("rabbitmq", "nats", "postgresql")
 EVERY_MESSAGE = pytest.mark.parametrize(
     "kit",
-    [pytest.param(one, marks=pytest.mark.slow if one in ("rabbitmq", "nats") else ()) for one in KITS],
+    [pytest.param(one, marks=pytest.mark.slow if one in SLOW else ()) for one in FAULTY],
     indirect=True,
 )
 

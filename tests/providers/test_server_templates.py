@@ -13,12 +13,13 @@ from sojourn.core.secret import Secret
 from sojourn.ports.provider import Provider, Ref
 from sojourn.providers.mysql.wire import Connection, ServerError
 from tests.providers.kits import Servers
+from tests.providers.kits.by_password import ADMIN_PASSWORD
 from tests.providers.kits.kit import SystemNow
 from tests.providers.kits.mysql import MySQLKit
 from tests.providers.kits.redis import RedisKit
+from tests.rig.maria_pooler import MariaPooler
 from tests.rig.nats_server import NatsServer
 from tests.rig.poll import fault_falls_after
-from tests.rig.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -182,24 +183,27 @@ async def test_an_anonymous_account_fails_the_preflight_of_mariadb(servers: Serv
     assert all(one.ok for one in again)
 
 
-async def test_a_pooler_before_mariadb_is_noticed_by_the_connection_it_announces(servers: Servers) -> None:
+@pytest.mark.parametrize("says_ids_of_server", [False, True], ids=["its own ids", "ids of the server"])
+async def test_a_real_pooler_before_mariadb_fails_the_preflight(
+    servers: Servers, says_ids_of_server: bool
+) -> None:
+    """Two logins of the admin come over one connection; it works, and could govern nothing."""
     kit = _mysql(servers)
-
-    def announce(chunk: bytes) -> bytes:
-        if chunk[3:5] != b"\x00\x0a":  # not the greeting, which has number 0 and version 10
-            return chunk
-        at = chunk.index(b"\0", 5) + 1
-        return chunk[:at] + (4242).to_bytes(4, "little") + chunk[at + 4 :]
-
-    async with Proxy(kit.port, frames=False) as proxy:
-        proxy.rewrite = announce
-        provider = kit.through(proxy.port)
-        checks = await provider.preflight("sj_pre_")
+    users = {"governor": ADMIN_PASSWORD}
+    async with MariaPooler(kit.port, users, says_ids_of_server=says_ids_of_server) as pooler:
+        provider = kit.through(pooler.port)
+        checks = await provider.preflight("sj_pool_")
+        stranger = kit.through(pooler.port, kit.secret(pooler.port, "wrong"))
+        refused = await stranger.preflight("sj_pool_")
         await provider.close()
+        await stranger.close()
 
+    made = await kit.provider.inventory("sj_pool_")
     await kit.close()
-    assert (checks[-1].name, checks[-1].ok) == ("pooler", False)
-    assert "4242" in checks[-1].detail
+    assert [(one.name, one.ok) for one in checks] == [("connect", True), ("clock", True), ("pooler", False)]
+    assert "a pooler answers" in checks[-1].detail and checks[-1].mend
+    assert [(one.name, one.ok) for one in refused] == [("connect", False)]
+    assert not made
 
 
 async def test_no_password_reaches_the_log_of_mariadb_even_when_it_logs_everything(servers: Servers) -> None:

@@ -27,6 +27,8 @@ class Trouble(StrEnum):
     THROTTLED = "throttled"  # refused with the cloud's own word for too many
     BROKEN = "broken"  # answered 500, without effect
     LOST = "lost"  # it has its effect, and the connection breaks instead of an answer
+    CUT = "cut"  # it has no effect, and the connection breaks
+    HELD = "held"  # as cut, and it has its effect whenever it is delivered
     HUNG = "hung"  # it has no effect, and there is no answer until the cloud is stopped
     LIE = "lie"  # answered as done, and not done
 
@@ -103,6 +105,7 @@ class Simulator:
         self.lag_s = 0.0
         self.asked: list[Asked] = []
         self._planned: list[_Planned] = []
+        self._held: list[Asked] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
         line = type("_OwnLine", (_Line,), {"simulator": self})
@@ -124,6 +127,14 @@ class Simulator:
     ) -> None:
         """Let the next `times` requests that `when` holds for go wrong."""
         self._planned.append(_Planned(when, trouble, times))
+
+    def deliver(self) -> int:
+        """Let what was held arrive, from a client that has gone; how many requests that were."""
+        with self._lock:
+            delivered, self._held = self._held, []
+            for asked in delivered:
+                self.answer(asked)
+        return len(delivered)
 
     def __enter__(self) -> Self:
         threading.Thread(
@@ -179,6 +190,10 @@ class Simulator:
             if trouble in (None, Trouble.LOST):
                 answered = self.answer(asked)
                 return None if trouble is Trouble.LOST else answered
+        if trouble is Trouble.HELD:
+            self._held.append(asked)
+        if trouble in (Trouble.CUT, Trouble.HELD):
+            return None
         if trouble is Trouble.HUNG:
             self._over.wait(_IDLE_S)
             return None

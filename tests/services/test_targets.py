@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +22,12 @@ from sojourn.core.ids import LEASE
 from sojourn.core.lease import Lease, begin_destroy, destroyed, issued, plan
 from sojourn.core.secret import Secret
 from sojourn.core.session import activate, approve, prepare, request
+from sojourn.core.standing import Standing
 from sojourn.core.target import Target, TargetState
 from sojourn.ports.provider import Intent, Presence, Provider
 from sojourn.services.add_target import AddTarget
 from sojourn.services.drain_target import DrainTarget
+from sojourn.services.find_standing_access import FindStandingAccess
 from sojourn.services.preflight_target import PreflightTarget
 from sojourn.services.reconcile_target import ReconcileTarget
 from sojourn.services.remove_target import RemoveTarget
@@ -246,3 +248,37 @@ async def test_the_unknown_is_destroyed_only_when_asked_and_what_was_seen_is_sai
         handles[1]: Presence.ABSENT,
     }
     assert [one.handle for one in house.there.living()] == [handles[0], "alice"]
+
+
+# -- what stands there -----------------------------------------------------------------------
+
+
+class Listing(Strict):
+    """A target that keeps a list of its accounts."""
+
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        told = {"database": {"target": "CHANGE-ME-mysql", "template": "readonly"}}
+        return [Standing("mysql_account", f"mysql://{prefix}", "legacy", grants=told)]
+
+
+@pytest.mark.parametrize("templates", [{"readonly", "app"}, {"app", "zeta"}], ids=str)
+async def test_what_stands_there_is_replaced_by_a_grant_of_that_target(
+    house: House, templates: set[str]
+) -> None:
+    house.there = Listing(CLOCK)
+    await house.added(templates={name: {"schemas": []} for name in templates})
+
+    (found,) = await FindStandingAccess(house.store, house.providers, SETTINGS)("shop")
+
+    wanted = "readonly" if "readonly" in templates else "app"
+    assert found.grants == {"database": {"target": "shop", "template": wanted}}
+    assert found.place == f"mysql://{SETTINGS.handle_prefix}"
+
+
+async def test_a_target_without_a_list_says_so(house: House) -> None:
+    await house.added()
+
+    assert (
+        await code_of(FindStandingAccess(house.store, house.providers, SETTINGS)("shop"))
+        == "not_discoverable"
+    )

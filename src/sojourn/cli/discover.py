@@ -111,10 +111,10 @@ def _show(found: list[Standing], now: datetime, *, as_json: bool) -> None:
     if as_json:
         show_json({"standing": [_told(one, now) for one in found]})
         return
-    heads = ("SEVERITY", "KIND", "NAME", "PLACE", "AGE", "OWNER", "CONTROLS")
+    heads = ("SEVERITY", "KIND", "NAME", "PLACE", "AGE", "USED", "OWNER", "CONTROLS")
     rows = (
-        (severity(one, now), one.kind, one.name, one.place, _age(one, now), one.owner_guess,
-         " ".join(controls(one, now)))
+        (severity(one, now), one.kind, one.name, one.place, _days(one.created_at, now),
+         _days(one.last_used_at, now), one.owner_guess, " ".join(controls(one, now)))
         for one in found
     )  # fmt: skip
     if not found:
@@ -137,9 +137,9 @@ def _told(one: Standing, now: datetime) -> Json:
     }
 
 
-def _age(one: Standing, now: datetime) -> str | None:
-    """Since when it stands, at the least: a file may have been touched since."""
-    return None if one.created_at is None else f"{(now - one.created_at).days} d"
+def _days(since: datetime | None, now: datetime) -> str | None:
+    """How long ago, at the least: a file may have been touched since."""
+    return None if since is None else f"{max((now - since).days, 0)} d"
 
 
 def _write_charters(folder: Path, found: list[Standing]) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
+from sojourn.core.authorized_keys import read_line
 from sojourn.discovery.walk import Text
 
 
@@ -29,9 +28,6 @@ class Entry:
 
 Reader = Callable[[Text], Iterator[Entry]]
 
-_KEY_TYPES: Final = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-")
-_EXPIRY: Final = re.compile(r'expiry-time="(\d{8}(?:\d{4}(?:\d{2})?)?)(Z?)"')
-_FORMATS: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _NPM: Final = re.compile(r"^//([^\s:]{1,255}).*:_(?:authToken|password)\s*=\s*(?!\$\{)\S{8,}")
 
 
@@ -44,35 +40,12 @@ def reader_of(text: Text) -> Reader | None:
 
 
 def _authorized_keys(text: Text) -> Iterator[Entry]:
-    """OpenSSH's list of keys that may log in (sshd(8), AUTHORIZED_KEYS FILE FORMAT)."""
+    """OpenSSH's list of keys that may log in; root's own, and authorities, may do everything."""
+    root = "root" in text.path.parts
     for number, line in enumerate(text.lines, 1):
-        words = line.split()
-        start = next((i for i, word in enumerate(words) if word.startswith(_KEY_TYPES)), None)
-        if not words or words[0].startswith("#") or start is None or len(words) < start + 2:
-            continue
-        comment = " ".join(words[start + 2 :])
-        print_of = _fingerprint(words[start + 1])
-        root = "root" in text.path.parts
-        yield Entry("ssh_authorized_key", number, print_of, comment or None, _expiry(line), privileged=root)
-
-
-def _fingerprint(blob: str) -> str:
-    try:
-        digest = hashlib.sha256(base64.b64decode(blob, validate=True)).digest()
-    except ValueError:
-        return "a key that cannot be read"
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
-
-
-def _expiry(line: str) -> datetime | None:
-    found = _EXPIRY.search(line)
-    if found is None:
-        return None
-    try:
-        instant = datetime.strptime(found[1], _FORMATS[len(found[1])]).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return instant if found[2] else None  # without Z it is local to a machine we do not know
+        if key := read_line(line):
+            told = (number, key.fingerprint, key.comment, key.expires_at)
+            yield Entry("ssh_authorized_key", *told, privileged=root or key.authority)
 
 
 def _pgpass(text: Text) -> Iterator[Entry]:

@@ -49,6 +49,7 @@ def _found_in(text: Text) -> Iterator[Standing]:
                 owner_guess=entry.owner_guess or _user(text.owner),
                 privileged=entry.privileged,
                 exposed=entry.kind != "ssh_authorized_key",  # a public key gives nothing away
+                grants=_grants(entry.kind),
             )
         return
     kinds = _KUBERNETES if _is_kubeconfig(text) else {}
@@ -72,8 +73,13 @@ def _standing(text: Text, number: int, seen: Seen, kind: str) -> Standing:
 
 def _grants(kind: str) -> dict[str, dict[str, object]] | None:
     """What a charter would grant instead, where a provider makes such credentials."""
+    if kind == "ssh_authorized_key":
+        return {"host": {"target": "CHANGE-ME-ssh", "template": "shell"}}
     provider = kind.removesuffix("_password")
-    if provider not in ("postgresql", "mysql", "redis"):
+    provider = {"mariadb": "mysql", "rediss": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq"}.get(
+        provider, provider
+    )
+    if provider not in ("postgresql", "mysql", "redis", "rabbitmq", "nats"):
         return None
     return {provider: {"target": f"CHANGE-ME-{provider}", "template": "readonly"}}
 

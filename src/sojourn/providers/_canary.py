@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
@@ -22,7 +22,7 @@ Use = Callable[[str, Issued], Awaitable[bool]]
 
 
 class Canary:
-    """One run over one target, with one template."""
+    """One run over one target."""
 
     def __init__(
         self, provider: Provider, clock: WallClock, use: Use, *, life: timedelta = CANARY_LIFE
@@ -35,11 +35,12 @@ class Canary:
         self._issued: Issued | None = None
         self._handle = ""
 
-    async def run(self, handle_prefix: str, template: dict[str, object] | None) -> list[Check]:
-        """Make, use, destroy and look; what was made is destroyed whatever fails."""
-        if template is None:
+    async def run(self, handle_prefix: str, templates: Mapping[str, Mapping[str, object]]) -> list[Check]:
+        """Make one by the first template, use, destroy and look; it is destroyed whatever fails."""
+        if not templates:
             no_template = "the target has no template to try"
             return [Check("template", False, 0.0, no_template, "add one with `--templates`")]
+        template = dict(templates[min(templates)])
         now = self._clock.now()
         handle = self._handle = f"{handle_prefix}canary_{uuid4().hex[:12]}"
         intent = Intent(handle, template, now + _FENCE, now + self._life)

@@ -12,12 +12,15 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 
 from sojourn.core.errors import Invalid, TargetError
+from sojourn.core.window import parse
+from sojourn.ports.provider import Intent
 
 CALL_SECONDS: Final = 4.0
 LARGEST_ANSWER: Final = 1 << 20
@@ -109,6 +112,14 @@ class HttpApi:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise TargetError("target_unreachable", _words(method, error)) from error
 
+    async def ask(self, method: str, path: str, wanted: Iterable[int], verb: str, **told: Any) -> Answer:
+        """As `call`, for an answer whose status is one of `wanted`; `verb` says what it was for.
+
+        Raises:
+            TargetError: as `call` and `expect`.
+        """
+        return expect(await self.call(method, path, **told), wanted, verb)
+
     async def close(self) -> None:
         """Close what is open."""
         if self._http is not None:
@@ -174,6 +185,28 @@ async def within(verb: str, seconds: float) -> AsyncIterator[None]:
         raise TargetError(error.code, error.message, sent=False) from error
     except TimeoutError as error:
         raise TargetError("target_timeout", f"{verb}: not done in {seconds:g} s") from error
+
+
+def require_time(intent: Intent, now: datetime) -> None:
+    """Refuse to send what could land after its deadline.
+
+    Raises:
+        TargetError: code `deadline_passed`, with `sent` false.
+    """
+    if now >= intent.issue_by:
+        raise TargetError("deadline_passed", "the deadline passed before it was sent", sent=False)
+
+
+def instant_in(text: str) -> datetime:
+    """An instant as an API writes it.
+
+    Raises:
+        TargetError: code `bad_answer`.
+    """
+    try:
+        return parse(text)
+    except Invalid as error:
+        raise TargetError("bad_answer", "an instant in the answer cannot be read") from error
 
 
 def segment(text: str) -> str:

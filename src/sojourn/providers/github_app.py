@@ -33,7 +33,8 @@ from sojourn.ports.provider import (
     RevocationClass,
 )
 from sojourn.providers._canary import Canary
-from sojourn.providers._http import HttpApi, expect, path, refused, texts, within
+from sojourn.providers._common.reading import read_settings, read_template
+from sojourn.providers._http import HttpApi, instant_in, path, refused, texts, within
 
 TOKEN_LIFE: Final = timedelta(hours=1)  # fixed by GitHub
 PROBES: Final = 3
@@ -94,10 +95,7 @@ class GitHubApp:
         Raises:
             Invalid: code `bad_target`.
         """
-        try:
-            read = msgspec.convert(dict(settings), Settings)
-        except msgspec.ValidationError as error:
-            raise Invalid("bad_target", str(error)[:300]) from error
+        read = read_settings(settings, Settings)
         if not re.fullmatch(r"[A-Za-z0-9.]{1,64}", read.app):
             raise Invalid("bad_target", "`app` must be the app's client id, or its number as text")
         return cls(read, templates, _key(secret), clock)
@@ -125,7 +123,7 @@ class GitHubApp:
             body = {"repositories": list(wish.repositories), "permissions": wish.permissions}
             place = path("app", "installations", str(self._settings.installation), "access_tokens")
             headers = {**_HEADERS, "Authorization": f"Bearer {self._assertion(intent.issue_by)}"}
-            answer = expect(await self._http.call("POST", place, body=body, headers=headers), (201,), "issue")
+            answer = await self._http.ask("POST", place, (201,), "issue", body=body, headers=headers)
             return await self._narrowed(answer.members(), wish)
 
     async def locate(self, handle: str) -> str | None:
@@ -171,8 +169,7 @@ class GitHubApp:
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Mint a canary by the first template, use it, revoke it, and see it refused."""
-        template = next((dict(self._templates[name]) for name in sorted(self._templates)), None)
-        return await Canary(self, self._clock, self._is_honoured).run(prefix, template)
+        return await Canary(self, self._clock, self._is_honoured).run(prefix, self._templates)
 
     async def close(self) -> None:
         """Close the connections to GitHub."""
@@ -201,14 +198,14 @@ class GitHubApp:
             await self._revoke(secret)
             raise TargetError("too_broad", "GitHub gave more than was asked for; it was revoked")
         mark = hashlib.sha256(token.encode()).hexdigest()[:16]
-        target_id = f"{self._settings.installation}/{show(_instant(expiry))}/{mark}"
+        target_id = f"{self._settings.installation}/{show(instant_in(expiry))}/{mark}"
         told = {"api": self._settings.api, "user": "x-access-token"}
         return Issued(target_id, told, secret, keep=secret)
 
     async def _revoke(self, token: Secret) -> None:
         headers = {**_HEADERS, "Authorization": f"Bearer {token.reveal()}"}
-        answer = await self._http.call("DELETE", path("installation", "token"), headers=headers)
-        expect(answer, (204, 401), "destroy")  # 401: it is dead already
+        place = path("installation", "token")
+        await self._http.ask("DELETE", place, (204, 401), "destroy", headers=headers)  # 401: dead already
 
     async def _honours(self, token: Secret) -> bool:
         headers = {**_HEADERS, "Authorization": f"Bearer {token.reveal()}"}
@@ -223,10 +220,7 @@ class GitHubApp:
 
 
 def _template(raw: Mapping[str, object]) -> Template:
-    try:
-        read = msgspec.convert(dict(raw), Template)
-    except msgspec.ValidationError as error:
-        raise Invalid("bad_template", str(error)[:300]) from error
+    read = read_template(raw, Template)
     for name in read.repositories:
         if not _REPOSITORY.fullmatch(name):
             raise Invalid("bad_template", f"`repositories`: `{name[:60]}` is no name of a repository")
@@ -244,13 +238,6 @@ def _key(secret: Secret) -> RSAKey:
     if not key.is_private:
         raise Invalid("bad_target", "the secret must be a private key")
     return key
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return parse(text)
-    except Invalid as error:
-        raise TargetError("bad_answer", "`expires_at` is not an instant") from error
 
 
 def _expiry_in(target_id: str) -> datetime:

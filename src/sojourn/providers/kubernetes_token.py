@@ -12,7 +12,7 @@ import binascii
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Final
 
 import msgspec
@@ -20,7 +20,6 @@ import msgspec
 from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
 from sojourn.core.standing import Standing
-from sojourn.core.window import parse
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import (
     Check,
@@ -34,7 +33,8 @@ from sojourn.ports.provider import (
     RevocationClass,
 )
 from sojourn.providers._canary import Canary
-from sojourn.providers._http import Answer, HttpApi, expect, path, texts, within
+from sojourn.providers._common.reading import read_settings, read_template
+from sojourn.providers._http import Answer, HttpApi, instant_in, path, require_time, texts, within
 
 METHOD_SECONDS: Final = 9.0
 PROBES: Final = 3
@@ -107,10 +107,7 @@ class KubernetesToken:
         Raises:
             Invalid: code `bad_target`.
         """
-        try:
-            read = msgspec.convert(dict(settings), Settings)
-        except msgspec.ValidationError as error:
-            raise Invalid("bad_target", str(error)[:300]) from error
+        read = read_settings(settings, Settings)
         for name in read.namespaces:
             if not _NAME.fullmatch(name):
                 raise Invalid("bad_target", f"`namespaces`: `{name[:60]}` is no name")
@@ -140,7 +137,7 @@ class KubernetesToken:
             if seconds < SHORTEST.total_seconds():
                 text = f"the shortest life of a token is {SHORTEST}, and the session ends sooner"
                 raise TargetError("too_short", text, sent=False)
-            self._require_time(intent)
+            require_time(intent, self._clock.now())
             body = {
                 "apiVersion": "v1",
                 "kind": "Secret",
@@ -153,7 +150,7 @@ class KubernetesToken:
             }
             answer = await self._ask("POST", _secrets(wish.namespace), (201,), "issue", body=body)
             (uid,) = texts(_object(answer.members(), "metadata"), ("uid",))
-            self._require_time(intent)
+            require_time(intent, self._clock.now())
             return await self._mint(wish, _Bound(wish.namespace, name, uid), seconds)
 
     async def locate(self, handle: str) -> str | None:
@@ -210,8 +207,7 @@ class KubernetesToken:
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Mint a canary by the first template, have it reviewed, delete its Secret, and again."""
-        template = next((dict(self._templates[name]) for name in sorted(self._templates)), None)
-        return await Canary(self, self._clock, self._is_honoured).run(prefix, template)
+        return await Canary(self, self._clock, self._is_honoured).run(prefix, self._templates)
 
     async def close(self) -> None:
         """Close the connections to the API server."""
@@ -229,7 +225,7 @@ class KubernetesToken:
         place = path(*accounts, wish.service_account, "token")
         answer = await self._ask("POST", place, (200, 201), "issue", body=body)
         token, expiry = texts(_object(answer.members(), "status"), ("token", "expirationTimestamp"))
-        if _instant(expiry) > self._clock.now() + timedelta(seconds=seconds + 60):
+        if instant_in(expiry) > self._clock.now() + timedelta(seconds=seconds + 60):
             raise TargetError("too_long", "the cluster lets tokens live for longer than was asked for")
         told = {"server": self._settings.client_server or self._settings.server, "namespace": wish.namespace}
         secret = Secret(token)
@@ -287,8 +283,7 @@ class KubernetesToken:
         accept: str = "application/json",
     ) -> Answer:
         headers = {"Authorization": f"Bearer {self._secret.reveal()}", "Accept": accept}
-        answer = await self._http.call(method, place, query=query, body=body, headers=headers)
-        return expect(answer, wanted, verb)
+        return await self._http.ask(method, place, wanted, verb, query=query, body=body, headers=headers)
 
     def _standing(self, metadata: Mapping[str, object]) -> Standing:
         name, namespace = texts(metadata, ("name", "namespace"))
@@ -298,16 +293,13 @@ class KubernetesToken:
             kind="kubernetes_token_secret",
             place=f"{self._settings.server}/{namespace}",
             name=name,
-            created_at=_instant(made) if isinstance(made, str) else None,
+            created_at=instant_in(made) if isinstance(made, str) else None,
             owner_guess=account if isinstance(account, str) else None,
             grants={"cluster": {"target": "CHANGE-ME-kubernetes", "template": "deployer"}},
         )
 
     def _template(self, raw: Mapping[str, object]) -> Template:
-        try:
-            read = msgspec.convert(dict(raw), Template)
-        except msgspec.ValidationError as error:
-            raise Invalid("bad_template", str(error)[:300]) from error
+        read = read_template(raw, Template)
         if read.namespace not in self._settings.namespaces:
             allowed = list(self._settings.namespaces)
             raise Invalid(
@@ -319,10 +311,6 @@ class KubernetesToken:
             if not _AUDIENCE.fullmatch(audience):
                 raise Invalid("bad_template", f"`audiences`: `{audience[:60]}` is no audience")
         return read
-
-    def _require_time(self, intent: Intent) -> None:
-        if self._clock.now() >= intent.issue_by:
-            raise TargetError("deadline_passed", "the deadline passed before it was sent", sent=False)
 
 
 def _ours(found: Mapping[str, object], handle: str, namespace: str) -> _Bound | None:
@@ -339,7 +327,7 @@ def _found(metadata: Mapping[str, object]) -> Found | None:
     handle = notes.get(_HANDLE_NOTE) if isinstance(notes, dict) else None
     if not isinstance(handle, str) or not isinstance(uid, str):
         return None
-    return Found(handle, uid, _instant(made) if isinstance(made, str) else None)
+    return Found(handle, uid, instant_in(made) if isinstance(made, str) else None)
 
 
 def _name_of(handle: str) -> str:
@@ -373,10 +361,3 @@ def _audiences_in(token: Secret) -> list[str]:
         return []
     told = claims.get("aud") if isinstance(claims, dict) else None
     return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return parse(text)
-    except Invalid as error:
-        raise TargetError("bad_answer", "an instant in the answer cannot be read") from error

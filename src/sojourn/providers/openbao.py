@@ -30,7 +30,8 @@ from sojourn.ports.provider import (
     RevocationClass,
 )
 from sojourn.providers._canary import Canary
-from sojourn.providers._http import Answer, HttpApi, expect, path, refused, texts, within
+from sojourn.providers._common.reading import read_settings, read_template
+from sojourn.providers._http import Answer, HttpApi, path, refused, require_time, texts, within
 
 METHOD_SECONDS: Final = 9.0
 STANDING_SECONDS: Final = 60.0
@@ -87,10 +88,7 @@ class OpenBao:
         Raises:
             Invalid: code `bad_target`.
         """
-        try:
-            read = msgspec.convert(dict(settings), Settings)
-        except msgspec.ValidationError as error:
-            raise Invalid("bad_target", str(error)[:300]) from error
+        read = read_settings(settings, Settings)
         for member, text in (("namespace", read.namespace), ("secret", secret.reveal())):
             if text is not None and not re.fullmatch(r"[\x21-\x7e]{1,2048}", text):
                 raise Invalid("bad_target", f"`{member}` must be visible ASCII without spaces")
@@ -115,7 +113,7 @@ class OpenBao:
             _checked(intent.handle)
             wish = _template(intent.template)
             place = path(*_ROLES, intent.handle)
-            self._require_time(intent)
+            require_time(intent, self._clock.now())
             if (await self._ask("GET", place, (200, 404), "issue")).status == 200:
                 raise TargetError("handle_taken", "there is a role of this name", sent=False)
             role = {
@@ -186,15 +184,14 @@ class OpenBao:
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Make a canary by the first template, look it up, revoke it, and look again."""
-        template = next((dict(self._templates[name]) for name in sorted(self._templates)), None)
-        return await Canary(self, self._clock, self._is_honoured).run(prefix, template)
+        return await Canary(self, self._clock, self._is_honoured).run(prefix, self._templates)
 
     async def close(self) -> None:
         """Close the connections to the server."""
         await self._http.close()
 
     async def _make_token(self, intent: Intent, wish: Template) -> Issued:
-        self._require_time(intent)
+        require_time(intent, self._clock.now())
         seconds = int((intent.expires_at - self._clock.now()).total_seconds())
         if seconds < 1:
             raise TargetError("deadline_passed", "the session is over", sent=False)
@@ -261,8 +258,7 @@ class OpenBao:
     async def _ask(
         self, method: str, place: str, wanted: Sequence[int], verb: str, *, body: object = None
     ) -> Answer:
-        answer = await self._http.call(method, f"/v1{place}", body=body, headers=self._headers())
-        return expect(answer, wanted, verb)
+        return await self._http.ask(method, f"/v1{place}", wanted, verb, body=body, headers=self._headers())
 
     def _headers(self) -> dict[str, str]:
         headers = {"X-Vault-Token": self._secret.reveal(), "X-Vault-Request": "true"}
@@ -270,16 +266,9 @@ class OpenBao:
             headers["X-Vault-Namespace"] = self._settings.namespace
         return headers
 
-    def _require_time(self, intent: Intent) -> None:
-        if self._clock.now() >= intent.issue_by:
-            raise TargetError("deadline_passed", "the deadline passed before it was sent", sent=False)
-
 
 def _template(raw: Mapping[str, object]) -> Template:
-    try:
-        read = msgspec.convert(dict(raw), Template)
-    except msgspec.ValidationError as error:
-        raise Invalid("bad_template", str(error)[:300]) from error
+    read = read_template(raw, Template)
     for name in read.policies:
         if not _NAME.fullmatch(name) or name in _FORBIDDEN:
             raise Invalid("bad_template", f"`policies`: `{name[:60]}` cannot be given")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sojourn.config import Settings
 from sojourn.core.errors import Invalid
 from sojourn.core.standing import Standing
+from sojourn.core.target import Target
 from sojourn.ports.provider import FindsStanding, Providers
 from sojourn.ports.store import Store
 from sojourn.services._targets import target_called
@@ -32,4 +34,24 @@ class FindStandingAccess:
         provider = await self._providers.of(target)
         if not isinstance(provider, FindsStanding):
             raise Invalid("not_discoverable", f"a `{target.provider}` target cannot list its accounts")
-        return await provider.standing(self._settings.handle_prefix)
+        found = await provider.standing(self._settings.handle_prefix)
+        return [_aimed(one, target) for one in found]
+
+
+def _aimed(found: Standing, target: Target) -> Standing:
+    """The finding, with what would be granted instead named as it is called here.
+
+    Which of several templates fits, only people know: it is the one that is suggested, or the first.
+    """
+    if not found.grants or not target.templates:
+        return found
+    first = min(target.templates)
+    grants = {
+        name: {
+            "target": target.name,
+            "template": told if (told := one.get("template")) in target.templates else first,
+        }
+        for name, one in found.grants.items()
+        if "template" in one
+    }
+    return replace(found, grants={**found.grants, **grants})

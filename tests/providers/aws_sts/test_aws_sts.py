@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -87,15 +87,21 @@ def provider_of(aws: Aws, clock: ShiftedClock, *, spreads_s: float) -> AwsSts:
     return AwsSts.configured(settings, {"reader": READER}, ADMIN, clock)
 
 
-@pytest.fixture
-async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsRig]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "HTTPS_PROXY", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+@asynccontextmanager
+async def opened() -> AsyncIterator[AwsRig]:
     clock = ShiftedClock()
     with Aws() as aws:
         provider = provider_of(aws, clock, spreads_s=SPREADS_S)
         yield AwsRig(aws, provider, clock)
         await provider.close()
+
+
+@pytest.fixture
+async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsRig]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with opened() as one:
+        yield one
 
 
 @pytest.mark.parametrize("promise", NAMELESS_SUITE, ids=lambda one: one.__name__)
@@ -235,18 +241,6 @@ async def test_a_failed_issue_is_sent_once_and_its_keys_are_waited_out(
     assert seen.lasting == Lasting(
         "AWS, for keys whose answer was lost", intent.expires_at + timedelta(minutes=5)
     )
-
-
-@pytest.mark.parametrize("action", ["PutRolePolicy", "GetAccessKeyInfo"])
-@pytest.mark.parametrize("trouble", [Trouble.THROTTLED, Trouble.BROKEN, Trouble.LOST])
-async def test_no_failure_is_taken_for_gone(rig: AwsRig, action: str, trouble: Trouble) -> None:
-    intent = rig.intent()
-    issued = await rig.provider.issue(intent)
-    rig.aws.trouble(trouble, when=lambda asked: action_of(asked) == action)
-
-    with pytest.raises(TargetError):
-        await rig.provider.destroy(rig.ref(intent, issued))
-        await rig.provider.observe(rig.ref(intent, issued))
 
 
 @pytest.mark.parametrize(("minutes", "code"), [(14, "too_short"), (13 * 60, "too_long")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -68,14 +68,20 @@ def provider_of(service: KeyService, clock: ShiftedClock, **other: object) -> Ge
     return GenericHttp.configured(description(service.base, **other), TEMPLATES, Secret(ADMIN), clock)
 
 
-@pytest.fixture
-async def rig() -> AsyncIterator[KeyRig]:
+@asynccontextmanager
+async def opened() -> AsyncIterator[KeyRig]:
     clock = ShiftedClock()
     with KeyService() as service:
         provider = provider_of(service, clock)
         async with httpx2.AsyncClient(trust_env=False) as line:
             yield KeyRig(service, provider, clock, line)
         await provider.close()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[KeyRig]:
+    async with opened() as one:
+        yield one
 
 
 @pytest.mark.parametrize("promise", REMADE_SUITE, ids=lambda one: one.__name__)
@@ -149,20 +155,6 @@ async def test_a_failed_create_says_whether_it_may_have_had_an_effect(
     rig.clock.ahead_s = 120
     assert (await rig.provider.observe(ref)).presence is Presence.ABSENT
     assert not rig.service.keys
-
-
-async def test_nothing_that_fails_is_taken_for_gone(rig: KeyRig) -> None:
-    intent = rig.intent()
-    issued = await rig.provider.issue(intent)
-    ref = Ref(intent.handle, issued.target_id, intent.expires_at, kept=issued.keep)
-    rig.provider._http._seconds = 0.5
-    for trouble in (Trouble.THROTTLED, Trouble.BROKEN, Trouble.LOST, Trouble.HUNG):
-        rig.service.trouble(trouble, when=lambda asked: asked.path == ("v1", "keys", issued.target_id))
-
-        with pytest.raises(TargetError):
-            await rig.provider.observe(ref)
-
-    await rig.provider.destroy(ref)
 
 
 async def test_class_c_lingers_until_the_expiry_it_was_given(rig: KeyRig) -> None:

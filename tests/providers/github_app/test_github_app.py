@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -67,8 +67,8 @@ def key() -> RSAKey:
     return RSAKey.generate_key(2048, private=True)
 
 
-@pytest.fixture
-async def rig(key: RSAKey) -> AsyncIterator[GitHubRig]:
+@asynccontextmanager
+async def opened(key: RSAKey) -> AsyncIterator[GitHubRig]:
     clock = ShiftedClock()
     with GitHub(key) as github:
         settings = {"app": APP, "installation": INSTALLATION, "api": github.base}
@@ -77,6 +77,12 @@ async def rig(key: RSAKey) -> AsyncIterator[GitHubRig]:
         async with httpx2.AsyncClient(trust_env=False) as line:
             yield GitHubRig(github, provider, clock, line)
         await provider.close()
+
+
+@pytest.fixture
+async def rig(key: RSAKey) -> AsyncIterator[GitHubRig]:
+    async with opened(key) as one:
+        yield one
 
 
 @pytest.mark.parametrize("promise", NAMELESS_SUITE, ids=lambda one: one.__name__)

@@ -13,11 +13,12 @@ import pytest
 from sojourn.core.errors import Refused, SojournError, TargetError
 from sojourn.core.secret import Secret
 from sojourn.core.standing import Severity, severity
-from sojourn.ports.provider import Intent, Issued, Outgoing, Ref, RevocationClass
+from sojourn.ports.provider import Intent, Issued, Outgoing, Presence, Ref, RevocationClass
 from sojourn.providers.http_key import HttpKey
 from sojourn.testing.provider_conformance import SUITE, Rig, a_frozen_credential_thaws_with_a_new_secret_only
 from tests.providers.http_rig import ShiftedClock, fresh_intent
 from tests.rig.keyed_api import KEY, KeyedApi
+from tests.rig.poll import until_async
 
 pytestmark = pytest.mark.anyio
 TEMPLATE: dict[str, object] = {
@@ -214,6 +215,43 @@ async def test_a_key_that_is_stored_safely_is_still_standing(rig: KeyedRig) -> N
     (found,) = await rig.provider.standing("sj_test_")
 
     assert severity(found, datetime.now(UTC)) is Severity.MEDIUM and KEY not in repr(found)
+
+
+@pytest.mark.parametrize("fault", ["gone", "hung", "another key"])
+async def test_an_end_needs_nothing_of_the_api(rig: KeyedRig, fault: str) -> None:
+    """The right is in our hands alone: out of reach, silent, or with another key, the API has no say."""
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as silent:
+        port = 1 if fault == "gone" else silent.sockets[0].getsockname()[1]
+        base = rig.api.base if fault == "another key" else f"http://127.0.0.1:{port}"
+        provider = HttpKey.configured({"base_url": base}, {"all": TEMPLATE}, Secret("x" * 32), rig.clock)
+        lost = KeyedRig(rig.api, provider, rig.clock)
+        issued = await provider.issue(intent := lost.intent())
+        under_way = asyncio.create_task(_answer_of(lost.send(intent.handle, "/read")))
+        if fault == "hung":
+            await until_async(lambda: _waiting(provider, issued))
+        else:
+            assert await under_way == ("401" if fault == "another key" else "target_unreachable")
+
+        await provider.destroy(_ref(issued))
+
+        seen = await provider.observe(_ref(issued))
+        assert (seen.presence, seen.detail["backends"]) == (Presence.LINGERING, int(fault == "hung"))
+        assert await _answer_of(lost.send(intent.handle, "/read")) == "session_ended"
+        under_way.cancel()
+        await asyncio.wait([under_way])
+        assert (await provider.observe(_ref(issued))).detail["backends"] == 0
+        await provider.close()
+
+
+async def _waiting(provider: HttpKey, issued: Issued) -> bool:
+    return (await provider.observe(_ref(issued))).detail["backends"] == 1
+
+
+async def _answer_of(call: Awaitable[tuple[int, bytes]]) -> str:
+    try:
+        return str((await call)[0])
+    except SojournError as error:
+        return error.code
 
 
 def _ref(issued: Issued) -> Ref:

@@ -1,5 +1,5 @@
 """The kits of every provider with a real server, by the provider's name."""
 
-from tests.providers.kits.servers import ALL, KITS, Servers
+from tests.providers.kits.servers import ALL, FAULTY, KITS, Servers
 
-__all__ = ["ALL", "KITS", "Servers"]
+__all__ = ["ALL", "FAULTY", "KITS", "Servers"]

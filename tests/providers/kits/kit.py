@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from sojourn.core.secret import Secret
 from sojourn.ports.provider import Intent, Issued, Presence, Provider, Ref
-from sojourn.testing.provider_conformance import Rig
+from sojourn.testing.provider_conformance import RECONNECTING_TASKS, Rig
 
 _numbers = itertools.count(1)
 
@@ -38,6 +38,8 @@ class Kit(Rig):
     pooled: ClassVar[bool] = True  # whether `pool_size` can be set
     removes_at_once: ClassVar[bool] = False  # its last message does more than remove what is barred
     destroy_words: ClassVar[tuple[bytes, ...]]  # in messages of a destroy, in their order
+    writers: ClassVar[int] = RECONNECTING_TASKS  # at once, with a connection each
+    kills_at_once: ClassVar[int] = 2  # more would measure the two cores
     port: int  # where the admin's calls go
 
     def governed(self) -> tuple[Secret, Mapping[str, object]]:
@@ -66,6 +68,15 @@ class Kit(Rig):
     async def accounts(self, handle: str) -> int:
         """How many credentials of that name the server holds."""
         raise NotImplementedError
+
+    @asynccontextmanager
+    async def stowed_away(self, issued: Issued) -> AsyncIterator[int | None]:
+        """The worst a workload can do to stay unseen: the process that does it, if there is a way.
+
+        Where the target itself knows who holds a connection, there is none.
+        """
+        assert issued.target_id
+        yield None
 
     async def close(self) -> None:
         """Give back what the kit holds; the server belongs to its fixture."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from sojourn.core.secret import Secret
-from sojourn.ports.provider import Issued, Provider
+from sojourn.ports.provider import Issued
 from sojourn.providers._common.address import read_address
 from sojourn.providers.mysql import MySQL
 from sojourn.providers.mysql.wire import Connection, ServerError, connect
-from tests.providers.kits.kit import Kit, SystemNow, user_of, working
+from tests.providers.kits.by_password import ADMIN_PASSWORD, ByPassword
+from tests.providers.kits.kit import user_of
 from tests.rig.mariadb import MariaServer
-
-ADMIN_PASSWORD = "admin-of-the-tests"
 
 # Exactly what docs/reference/providers/mysql.md says the admin needs.
 ADMIN = f"""
@@ -38,7 +34,7 @@ def prepare(server: MariaServer) -> None:
     server.sql(ADMIN + _SHOP)
 
 
-class MySQLKit(Kit):
+class MySQLKit(ByPassword[Connection]):
     """One MariaDB server and its provider."""
 
     name = "mysql"
@@ -46,38 +42,17 @@ class MySQLKit(Kit):
     issue_word = b"CREATE USER"
     thaw_word = b"ACCOUNT UNLOCK"
     destroy_words = (b"ACCOUNT LOCK", b"processlist WHERE USER", b"DROP USER")
+    url = "mysql://governor:{password}@127.0.0.1:{port}/"
+    makes = MySQL
+    refusals = (ServerError,)
+    failures = (ServerError, OSError)
 
     def __init__(self, server: MariaServer) -> None:
         self.server = server
-        self.port = server.port
-        self.made = self.through(server.port)
-        self._root: Connection | None = None
-        self._turn = asyncio.Lock()
+        super().__init__(server.port)
 
-    def secret(self, port: int, password: str = ADMIN_PASSWORD) -> Secret:
-        return Secret(f"mysql://governor:{password}@127.0.0.1:{port}/")
-
-    def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
-        told = {"client_port": self.port, **settings}
-        return MySQL.configured(told, {}, secret or self.secret(port), SystemNow())
-
-    def governed(self) -> tuple[Secret, Mapping[str, object]]:
-        return self.secret(self.port), {}
-
-    async def rotate(self) -> Secret:
-        self.server.sql("ALTER USER governor@'127.0.0.1' IDENTIFIED BY 'second'")
-        return self.secret(self.port, "second")
-
-    async def unrotate(self) -> None:
-        self.server.sql(f"ALTER USER governor@'127.0.0.1' IDENTIFIED BY '{ADMIN_PASSWORD}'")
-
-    async def can_log_in(self, issued: Issued) -> bool:
-        try:
-            connection = await self.log_in(issued)
-        except ServerError:
-            return False
-        connection.drop()
-        return True
+    async def set_password(self, password: str) -> None:
+        self.server.sql(f"ALTER USER governor@'127.0.0.1' IDENTIFIED BY '{password}'")
 
     async def log_in(self, issued: Issued) -> Connection:
         address = read_address(self.secret(self.port), {"mysql": 0})
@@ -85,20 +60,17 @@ class MySQLKit(Kit):
             address, user_of(issued), issued.secret, database=issued.connection.get("database")
         )
 
-    @asynccontextmanager
-    async def at_work(self, issued: Issued, *, tasks: int, every: float) -> AsyncIterator[None]:
-        async def write() -> None:
-            while True:
-                try:
-                    connection = await self.log_in(issued)
-                    while True:
-                        await connection.execute(f"INSERT INTO orders (who) VALUES ('{user_of(issued)}')")
-                        await asyncio.sleep(every)
-                except (ServerError, OSError):
-                    await asyncio.sleep(every / 4)
+    async def log_in_as_root(self) -> Connection:
+        address = read_address(self.secret(self.port), {"mysql": 0})
+        root = await connect(address, "boss", Secret(self.server.password))
+        await root.execute("SET time_zone = '+00:00'")
+        return root
 
-        async with working(write, tasks):
-            yield
+    async def write(self, connection: Connection, user: str) -> None:
+        await connection.execute(f"INSERT INTO orders (who) VALUES ('{user}')")
+
+    def hang_up(self, connection: Connection) -> None:
+        connection.drop()
 
     async def writes(self, handle: str) -> int:
         return int(str(await self._ask("SELECT COUNT(*) FROM shop.orders WHERE who = %s", handle)))
@@ -120,15 +92,6 @@ class MySQLKit(Kit):
         query = "SELECT COUNT(*) FROM mysql.user WHERE User = %s"
         return int(str(await self._ask(query, handle)))
 
-    async def close(self) -> None:
-        await self.made.close()
-        if self._root is not None:
-            self._root.drop()
-
     async def _ask(self, query: str, *values: object) -> object:
-        async with self._turn:
-            if self._root is None or self._root.is_closed():
-                address = read_address(self.secret(self.port), {"mysql": 0})
-                self._root = await connect(address, "boss", Secret(self.server.password))
-                await self._root.execute("SET time_zone = '+00:00'")
-            return (await self._root.fetch(query, *values))[0][0]
+        async with self.root() as root:
+            return (await root.fetch(query, *values))[0][0]

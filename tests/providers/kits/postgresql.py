@@ -1,10 +1,7 @@
-"""PostgreSQL, as much of a kit as measuring its class needs."""
+"""PostgreSQL: workloads that insert orders, and a superuser of our own."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import ClassVar
 
@@ -12,11 +9,11 @@ from sojourn.core.secret import Secret
 from sojourn.ports.provider import Issued
 from sojourn.providers.postgresql import PostgreSQL
 from sojourn.providers.postgresql.wire import DRIVER_ERRORS, Connection, Login, PostgresError, connect
-from tests.providers.kits.kit import Kit, SystemNow, user_of, working
+from tests.providers.kits.by_password import ADMIN_PASSWORD, ByPassword
+from tests.providers.kits.kit import user_of
 from tests.rig.postgres import PostgresServer
 
-ADMIN_PASSWORD = "admin-of-the-tests"
-
+# Exactly what docs/reference/providers/postgresql.md says the admin needs.
 ADMIN = f"""
 CREATE ROLE governor LOGIN CREATEROLE PASSWORD '{ADMIN_PASSWORD}';
 GRANT pg_signal_backend TO governor;
@@ -25,6 +22,7 @@ SHOP = """
 CREATE SCHEMA shop;
 CREATE TABLE shop.orders (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL
   DEFAULT clock_timestamp(), who text);
+CREATE TABLE shop.items (id int);
 GRANT USAGE ON SCHEMA shop TO governor WITH GRANT OPTION;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA shop TO governor WITH GRANT OPTION;
 """
@@ -37,7 +35,7 @@ def prepare(server: PostgresServer) -> None:
     server.sql(SHOP, "shop")
 
 
-class PostgresKit(Kit):
+class PostgresKit(ByPassword[Connection]):
     """One PostgreSQL server and its provider."""
 
     name = "postgresql"
@@ -46,38 +44,36 @@ class PostgresKit(Kit):
         "schemas": {"shop": {"privileges": ["USAGE"]}},
         "tables": [{"schema": "shop", "name": "*", "privileges": ["SELECT", "INSERT"]}],
     }
+    issue_word = b"CREATE ROLE"
+    thaw_word = b"LOGIN PASSWORD"
+    destroy_words = (b"PASSWORD NULL", b"pg_terminate_backend(a.pid)) FROM", b"DROP OWNED")
+    url = "postgresql://governor:{password}@127.0.0.1:{port}/postgres"
+    makes = PostgreSQL
+    told: ClassVar = {"databases": ["shop"]}
+    refusals = (PostgresError,)
+    failures = (PostgresError, *DRIVER_ERRORS)
 
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
-        self.port = server.port
-        dsn = server.dsn("postgres", user="governor", password=ADMIN_PASSWORD)
-        self.made = PostgreSQL.configured({"databases": ["shop"]}, {}, Secret(dsn), SystemNow())
-        self._root: Connection | None = None
-        self._turn = asyncio.Lock()
+        super().__init__(server.port)
 
-    async def can_log_in(self, issued: Issued) -> bool:
-        try:
-            connection = await self._log_in(user_of(issued), issued.secret)
-        except PostgresError:
-            return False
+    async def set_password(self, password: str) -> None:
+        self.server.sql(f"ALTER ROLE governor PASSWORD '{password}'")
+
+    async def log_in(self, issued: Issued) -> Connection:
+        return await self._connected(user_of(issued), issued.secret)
+
+    async def log_in_as_root(self) -> Connection:
+        return await self._connected("postgres", Secret(self.server.password))
+
+    async def _connected(self, user: str, password: Secret) -> Connection:
+        return await connect(Login("127.0.0.1", self.port, "shop", user, password, None, {}), seconds=5)
+
+    async def write(self, connection: Connection, user: str) -> None:
+        await connection.execute(f"INSERT INTO shop.orders (who) VALUES ('{user}')")
+
+    def hang_up(self, connection: Connection) -> None:
         connection.terminate()
-        return True
-
-    @asynccontextmanager
-    async def at_work(self, issued: Issued, *, tasks: int, every: float) -> AsyncIterator[None]:
-        async def write() -> None:
-            user = user_of(issued)
-            while True:
-                try:
-                    connection = await self._log_in(user, issued.secret)
-                    while True:
-                        await connection.execute(f"INSERT INTO shop.orders (who) VALUES ('{user}')")
-                        await asyncio.sleep(every)
-                except (PostgresError, *DRIVER_ERRORS):
-                    await asyncio.sleep(every / 4)
-
-        async with working(write, tasks):
-            yield
 
     async def writes(self, handle: str) -> int:
         return int(str(await self._ask("SELECT count(*) FROM shop.orders WHERE who = $1", handle)))
@@ -101,16 +97,6 @@ class PostgresKit(Kit):
     async def accounts(self, handle: str) -> int:
         return int(str(await self._ask("SELECT count(*) FROM pg_roles WHERE rolname = $1", handle)))
 
-    async def close(self) -> None:
-        await self.made.close()
-        if self._root is not None:
-            self._root.terminate()
-
     async def _ask(self, query: str, *values: object) -> object:
-        async with self._turn:
-            if self._root is None or self._root.is_closed():
-                self._root = await self._log_in("postgres", Secret(self.server.password))
-            return await self._root.fetchval(query, *values)
-
-    async def _log_in(self, user: str, password: Secret) -> Connection:
-        return await connect(Login("127.0.0.1", self.port, "shop", user, password, None, {}), seconds=5)
+        async with self.root() as root:
+            return await root.fetchval(query, *values)

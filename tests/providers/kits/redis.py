@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from sojourn.core.secret import Secret
-from sojourn.ports.provider import Issued, Provider
+from sojourn.ports.provider import Issued
 from sojourn.providers._common.address import read_address
 from sojourn.providers.redis import Redis
 from sojourn.providers.redis.fence import server_now
 from sojourn.providers.redis.wire import Connection, ServerError, connect
-from tests.providers.kits.kit import Kit, SystemNow, user_of, working
+from tests.providers.kits.by_password import ADMIN_PASSWORD, ByPassword
+from tests.providers.kits.kit import user_of
 from tests.rig.redis_server import RedisServer
 
-ADMIN_PASSWORD = "admin-of-the-tests"
 ROOT_PASSWORD = "root-of-the-tests"
 
 # Exactly what docs/reference/providers/redis.md says the admin needs.
@@ -31,7 +28,7 @@ USERS = (
 )
 
 
-class RedisKit(Kit):
+class RedisKit(ByPassword[Connection]):
     """One Redis server and its provider."""
 
     name = "redis"
@@ -44,58 +41,32 @@ class RedisKit(Kit):
     thaw_word = b"SETUSER"
     destroy_words = (b"GETUSER", b"DELUSER", b"SAVE")
     removes_at_once = True
+    url = "redis://governor:{password}@127.0.0.1:{port}"
+    makes = Redis
+    refusals = (ServerError,)
+    failures = (ServerError, OSError)
 
     def __init__(self, server: RedisServer) -> None:
         self.server = server
-        self.port = server.port
-        self.made = self.through(server.port)
-        self._root: Connection | None = None
-        self._turn = asyncio.Lock()
+        super().__init__(server.port)
 
-    def secret(self, port: int, password: str = ADMIN_PASSWORD) -> Secret:
-        return Secret(f"redis://governor:{password}@127.0.0.1:{port}")
-
-    def through(self, port: int, secret: Secret | None = None, **settings: float) -> Provider:
-        told = {"client_port": self.port, **settings}
-        return Redis.configured(told, {}, secret or self.secret(port), SystemNow())
-
-    def governed(self) -> tuple[Secret, Mapping[str, object]]:
-        return self.secret(self.port), {}
-
-    async def rotate(self) -> Secret:
-        await self.ask("ACL", "SETUSER", "governor", "resetpass", ">second")
-        return self.secret(self.port, "second")
-
-    async def unrotate(self) -> None:
-        await self.ask("ACL", "SETUSER", "governor", "resetpass", f">{ADMIN_PASSWORD}")
-
-    async def can_log_in(self, issued: Issued) -> bool:
-        try:
-            connection = await self.log_in(issued)
-        except ServerError:
-            return False
-        connection.drop()
-        return True
+    async def set_password(self, password: str) -> None:
+        await self.ask("ACL", "SETUSER", "governor", "resetpass", f">{password}")
 
     async def log_in(self, issued: Issued) -> Connection:
-        return await connect(
-            read_address(self.secret(self.port), {"redis": 0}), user_of(issued), issued.secret
-        )
+        return await self._connected(user_of(issued), issued.secret)
 
-    @asynccontextmanager
-    async def at_work(self, issued: Issued, *, tasks: int, every: float) -> AsyncIterator[None]:
-        async def write() -> None:
-            while True:
-                try:
-                    connection = await self.log_in(issued)
-                    while True:
-                        await connection.ask("XADD", f"orders:{user_of(issued)}", "*", "x", 1)
-                        await asyncio.sleep(every)
-                except (ServerError, OSError):
-                    await asyncio.sleep(every / 4)
+    async def log_in_as_root(self) -> Connection:
+        return await self._connected("default", Secret(ROOT_PASSWORD))
 
-        async with working(write, tasks):
-            yield
+    async def _connected(self, user: str, password: Secret) -> Connection:
+        return await connect(read_address(self.secret(self.port), {"redis": 0}), user, password)
+
+    async def write(self, connection: Connection, user: str) -> None:
+        await connection.ask("XADD", f"orders:{user}", "*", "x", 1)
+
+    def hang_up(self, connection: Connection) -> None:
+        connection.drop()
 
     async def writes(self, handle: str) -> int:
         return int(await self.ask("XLEN", f"orders:{handle}"))
@@ -105,8 +76,8 @@ class RedisKit(Kit):
         return datetime.fromtimestamp(int(last[0][0].split("-")[0]) / 1000, UTC) if last else None
 
     async def target_now(self) -> datetime:
-        async with self._turn:
-            return await server_now(await self._connection())
+        async with self.root() as root:
+            return await server_now(root)
 
     async def survivors(self, target_id: str) -> int:
         listed = str(await self.ask("CLIENT", "LIST"))
@@ -115,18 +86,7 @@ class RedisKit(Kit):
     async def accounts(self, handle: str) -> int:
         return list(await self.ask("ACL", "USERS")).count(handle)
 
-    async def close(self) -> None:
-        await self.made.close()
-        if self._root is not None:
-            self._root.drop()
-
     async def ask(self, *words: str | int) -> Any:
         """One command of the independent administrator."""
-        async with self._turn:
-            return await (await self._connection()).ask(*words)
-
-    async def _connection(self) -> Connection:
-        if self._root is None or self._root.is_closed():
-            address = read_address(self.secret(self.port), {"redis": 0})
-            self._root = await connect(address, "default", Secret(ROOT_PASSWORD))
-        return self._root
+        async with self.root() as root:
+            return await root.ask(*words)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Final, Protocol
 
-from tests.providers.kits import mysql, nats, postgresql, rabbitmq, redis
+from tests.providers.kits import mysql, nats, postgresql, rabbitmq, redis, ssh
 from tests.providers.kits.kit import Kit
 from tests.rig.mariadb import MariaServer
 from tests.rig.nats_server import NatsServer
 from tests.rig.postgres import PostgresServer
 from tests.rig.rabbitmq_server import RabbitServer
 from tests.rig.redis_server import RedisServer
+from tests.rig.sshd import running_sshd
 
 
 class Server(Protocol):
-    """A server of the rig."""
-
-    def start(self) -> None:
-        """Start it; returns when it answers."""
+    """A server of the rig that was started."""
 
     def remove(self) -> None:
         """Stop it, and delete everything."""
@@ -57,15 +56,33 @@ def _postgresql() -> tuple[Server, Callable[[], Kit]]:
     return server, lambda: postgresql.PostgresKit(server)
 
 
+class _Host:
+    """A host for as long as it is wanted."""
+
+    def __init__(self) -> None:
+        self._until = ExitStack()
+        self.sshd = self._until.enter_context(running_sshd())
+
+    def remove(self) -> None:
+        self._until.close()
+
+
+def _ssh() -> tuple[Server, Callable[[], Kit]]:
+    host = _Host()
+    return host, lambda: ssh.SshKit(host.sshd)
+
+
 _START: Final[Mapping[str, Callable[[], tuple[Server, Callable[[], Kit]]]]] = {
     "postgresql": _postgresql,
     "mysql": _mysql,
     "redis": _redis,
     "rabbitmq": _rabbitmq,
     "nats": _nats,
+    "ssh": _ssh,
 }
 ALL: Final = tuple(_START)
-KITS: Final = ALL[1:]  # PostgreSQL has a fault suite of its own, which knows its messages
+FAULTY: Final = tuple(name for name in ALL if name != "ssh")  # whose messages a proxy can read
+KITS: Final = tuple(name for name in FAULTY if name != "postgresql")  # it was first, with suites of its own
 
 
 class Servers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -62,8 +62,8 @@ class ClusterRig:
         return Ref(intent.handle, issued.target_id, intent.expires_at, kept=issued.keep)
 
 
-@pytest.fixture
-async def rig() -> AsyncIterator[ClusterRig]:
+@asynccontextmanager
+async def opened() -> AsyncIterator[ClusterRig]:
     clock = ShiftedClock()
     with Kubernetes() as cluster:
         settings = {"server": cluster.base, "namespaces": ["jobs"]}
@@ -71,6 +71,12 @@ async def rig() -> AsyncIterator[ClusterRig]:
         async with httpx2.AsyncClient(trust_env=False) as line:
             yield ClusterRig(cluster, provider, clock, line)
         await provider.close()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[ClusterRig]:
+    async with opened() as one:
+        yield one
 
 
 @pytest.mark.parametrize("promise", REMADE_SUITE, ids=lambda one: one.__name__)
@@ -114,26 +120,6 @@ async def test_a_deletion_that_lies_is_found_out_by_looking(rig: ClusterRig) -> 
     await rig.provider.destroy(rig.ref(intent, issued))
 
     assert (await rig.provider.observe(rig.ref(intent, issued))).presence is Presence.PRESENT
-
-
-@pytest.mark.parametrize("trouble", [Trouble.THROTTLED, Trouble.BROKEN, Trouble.LOST, Trouble.HUNG])
-@pytest.mark.parametrize("step", ["secrets", "token"])
-async def test_an_issue_that_fails_half_way_leaves_nothing_that_cannot_be_found(
-    rig: ClusterRig, trouble: Trouble, step: str
-) -> None:
-    rig.provider._http._seconds = 0.5
-    intent = rig.intent()
-    rig.cluster.trouble(trouble, when=lambda asked: asked.method == "POST" and asked.path[-1] == step)
-
-    with pytest.raises(TargetError):
-        await rig.provider.issue(intent)
-    located = await rig.provider.locate(intent.handle)
-    await rig.provider.destroy(Ref(intent.handle, located))
-
-    seen = await rig.provider.observe(Ref(intent.handle, located, intent.expires_at, intent.issue_by))
-    assert seen.presence is Presence.ABSENT
-    assert not rig.cluster.objects
-    assert not any(rig.cluster.honoured(text) for text in rig.cluster.tokens)
 
 
 async def test_a_stranger_of_that_name_is_left_alone(rig: ClusterRig) -> None:

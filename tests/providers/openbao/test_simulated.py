@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -28,13 +29,19 @@ async def bao() -> AsyncIterator[OpenBaoSimulator]:
         yield simulator
 
 
-@pytest.fixture
-async def rig(bao: OpenBaoSimulator) -> AsyncIterator[BaoRig]:
+@asynccontextmanager
+async def opened(bao: OpenBaoSimulator) -> AsyncIterator[BaoRig]:
     clock = ShiftedClock()
     provider = OpenBao.configured({"address": bao.base}, {"app": APP}, Secret(ROOT_TOKEN), clock)
     async with httpx2.AsyncClient(trust_env=False) as line:
         yield BaoRig(bao.base, provider, clock, line)
     await provider.close()
+
+
+@pytest.fixture
+async def rig(bao: OpenBaoSimulator) -> AsyncIterator[BaoRig]:
+    async with opened(bao) as one:
+        yield one
 
 
 @pytest.mark.parametrize("promise", SUITE, ids=lambda one: one.__name__)
@@ -71,24 +78,6 @@ async def test_a_removal_that_lies_is_found_out_by_looking(
     await rig.provider.destroy(rig.ref(intent, issued))
 
     assert (await rig.provider.observe(rig.ref(intent, issued))).presence is Presence.PRESENT
-
-
-@pytest.mark.parametrize("trouble", [Trouble.THROTTLED, Trouble.BROKEN, Trouble.LOST, Trouble.HUNG])
-@pytest.mark.parametrize("step", ["roles", "create"])
-async def test_an_issue_that_fails_half_way_leaves_nothing_that_cannot_be_found(
-    rig: BaoRig, bao: OpenBaoSimulator, trouble: Trouble, step: str
-) -> None:
-    rig.provider._http._seconds = 0.5
-    intent = rig.intent()
-    bao.trouble(trouble, when=lambda asked: asked.method == "POST" and step in asked.path)
-
-    with pytest.raises(TargetError):
-        await rig.provider.issue(intent)
-    located = await rig.provider.locate(intent.handle)
-    await rig.provider.destroy(Ref(intent.handle, located))
-
-    assert (await rig.provider.observe(Ref(intent.handle, located))).presence is Presence.ABSENT
-    assert not bao.of_role(intent.handle) and not bao.roles
 
 
 async def test_a_token_asked_for_before_the_end_is_refused_when_it_arrives_after_it(

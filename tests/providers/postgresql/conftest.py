@@ -13,39 +13,15 @@ from sojourn.core.secret import Secret
 from sojourn.ports.provider import Intent, Issued, Presence, Ref
 from sojourn.providers.postgresql import Config, PostgreSQL
 from sojourn.providers.postgresql.wire import Connection, Login, connect
+from tests.providers.kits.by_password import ADMIN_PASSWORD
+from tests.providers.kits.kit import SystemNow
+from tests.providers.kits.postgresql import PostgresKit, prepare
 from tests.rig.postgres import PostgresServer
 
-ADMIN_PASSWORD = "admin-of-the-tests"
-
-SHOP: dict[str, object] = {
-    "database": "shop",
-    "schemas": {"shop": {"privileges": ["USAGE"]}},
-    "tables": [{"schema": "shop", "name": "*", "privileges": ["SELECT", "INSERT"]}],
-}
+SHOP: dict[str, object] = PostgresKit.template
 BARE: dict[str, object] = {"database": "shop"}
 
-# Exactly what docs/reference/providers/postgresql.md says the admin needs.
-_ADMIN = f"""
-CREATE ROLE governor LOGIN CREATEROLE PASSWORD '{ADMIN_PASSWORD}';
-GRANT pg_signal_backend TO governor;
-"""
-_SHOP = """
-CREATE SCHEMA shop;
-CREATE TABLE shop.orders (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL
-  DEFAULT clock_timestamp(), who text);
-CREATE TABLE shop.items (id int);
-GRANT USAGE ON SCHEMA shop TO governor WITH GRANT OPTION;
-GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA shop TO governor WITH GRANT OPTION;
-"""
-
 _numbers = itertools.count(1)
-
-
-class SystemNow:
-    """The clock of this machine."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 @dataclass
@@ -119,10 +95,8 @@ def server() -> Iterator[PostgresServer]:
     one = PostgresServer(settings=("log_statement=all", "log_min_messages=debug1", "log_line_prefix="))
     try:
         one.start()
-        one.sql(_ADMIN)
-        one.sql("CREATE DATABASE shop")
+        prepare(one)
         one.sql('CREATE DATABASE "an""ne\'x"')
-        one.sql(_SHOP, "shop")
         yield one
     finally:
         one.remove()

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 from statistics import median
 
 import pytest
 
 from sojourn.core.secret import Secret
-from sojourn.ports.provider import Intent, Issued, Presence, Provider, Ref
+from sojourn.ports.provider import Intent, Presence, Ref
 from sojourn.providers.postgresql import PostgreSQL
-from sojourn.providers.postgresql.wire import DRIVER_ERRORS, Connection, PostgresError
 from sojourn.testing.provider_conformance import SUITE, Rig, live_work_stops_within_the_declared_time
-from tests.providers.postgresql.conftest import ADMIN_PASSWORD, Bench, SystemNow, config_of, log_in
+from tests.providers.kits.kit import SystemNow
+from tests.providers.kits.postgresql import PostgresKit
+from tests.providers.postgresql.conftest import config_of
 from tests.rig.postgres import PostgresServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timed]
@@ -26,85 +24,16 @@ KILLS = 10
 AT_ONCE = 2  # more would measure the two cores
 
 
-@dataclass
-class PostgresRig:
-    """Workloads that write orders, and a superuser of our own to look after them."""
-
-    server: PostgresServer
-    bench: Bench
-    shop: Connection
-    provider: Provider
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def intent(self) -> Intent:
-        return self.bench.intent()
-
-    async def can_log_in(self, issued: Issued) -> bool:
-        try:
-            connection = await self._log_in(issued)
-        except PostgresError:
-            return False
-        connection.terminate()
-        return True
-
-    @asynccontextmanager
-    async def at_work(self, issued: Issued, *, tasks: int, every: float) -> AsyncIterator[None]:
-        running = [asyncio.create_task(self._write(issued, every)) for _ in range(tasks)]
-        try:
-            yield
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-
-    async def writes(self, handle: str) -> int:
-        return int(str(await self._ask("SELECT count(*) FROM shop.orders WHERE who = $1", handle)))
-
-    async def last_write(self, handle: str) -> datetime | None:
-        last = await self._ask("SELECT max(at) FROM shop.orders WHERE who = $1", handle)
-        return last if isinstance(last, datetime) else None
-
-    async def target_now(self) -> datetime:
-        now = await self._ask("SELECT clock_timestamp()")
-        assert isinstance(now, datetime)
-        return now
-
-    async def survivors(self, target_id: str) -> int:
-        query = (
-            "SELECT (SELECT count(*) FROM pg_authid WHERE oid = $1)"
-            " + (SELECT count(*) FROM pg_stat_activity WHERE usesysid = $1)"
-        )
-        return int(str(await self._ask(query, int(target_id))))
-
-    async def _ask(self, query: str, *args: object) -> object:
-        async with self.turn:
-            return await self.shop.fetchval(query, *args)
-
-    async def _log_in(self, issued: Issued) -> Connection:
-        return await log_in(self.server, issued.connection["user"], issued.secret.reveal(), "shop")
-
-    async def _write(self, issued: Issued, every: float) -> None:
-        user = issued.connection["user"]
-        while True:
-            try:
-                connection = await self._log_in(issued)
-                while True:
-                    await connection.execute(f"INSERT INTO shop.orders (who) VALUES ('{user}')")
-                    await asyncio.sleep(every)
-            except (PostgresError, *DRIVER_ERRORS):
-                await asyncio.sleep(every / 4)
-
-
 @pytest.fixture
-async def rig(server: PostgresServer, bench: Bench, admin_user: str) -> AsyncIterator[Rig]:
-    word = ADMIN_PASSWORD if admin_user == "governor" else server.password
-    provider = PostgreSQL(config_of(server, user=admin_user, password=Secret(word)), SystemNow())
-    shop = await log_in(server, "postgres", server.password, "shop")
+async def rig(server: PostgresServer, admin_user: str) -> AsyncIterator[PostgresKit]:
+    kit = PostgresKit(server)
+    if admin_user == "postgres":
+        await kit.made.close()
+        kit.made = kit.through(server.port, Secret(server.dsn()))
     try:
-        yield PostgresRig(server, bench, shop, provider)
+        yield kit
     finally:
-        await provider.close()
-        await shop.close(timeout=2)
+        await kit.close()
 
 
 @pytest.mark.parametrize("promise", SUITE, ids=lambda one: one.__name__)
@@ -123,7 +52,7 @@ async def test_class_a_holds_against_clients_that_reconnect(rig: Rig) -> None:
 
 @pytest.mark.parametrize("admin_user", ["governor"])
 async def test_destroying_one_live_connection_takes_less_than_a_tenth_of_a_second(
-    rig: PostgresRig, record_property: Callable[[str, object], None]
+    rig: PostgresKit, record_property: Callable[[str, object], None]
 ) -> None:
     issue, destroy = [], []
     for _ in range(15):
@@ -146,7 +75,7 @@ async def test_destroying_one_live_connection_takes_less_than_a_tenth_of_a_secon
 
 
 @pytest.mark.parametrize("admin_user", ["governor"])
-async def test_many_sessions_come_and_go_side_by_side(rig: PostgresRig) -> None:
+async def test_many_sessions_come_and_go_side_by_side(rig: PostgresKit) -> None:
     """Privileges on one table change in one catalogue row, which PostgreSQL lets nobody share."""
     intents = [rig.intent() for _ in range(12)]
 
@@ -160,7 +89,7 @@ async def test_many_sessions_come_and_go_side_by_side(rig: PostgresRig) -> None:
 
 
 @pytest.mark.parametrize("admin_user", ["governor"])
-async def test_two_control_planes_may_issue_into_one_table_at_once(rig: PostgresRig) -> None:
+async def test_two_control_planes_may_issue_into_one_table_at_once(rig: PostgresKit) -> None:
     others = [PostgreSQL(config_of(rig.server), SystemNow()) for _ in range(3)]
     intents = [rig.intent() for _ in others]
 

@@ -1,4 +1,4 @@
-"""Messages held back, lost and cut between the provider and a real server."""
+"""What only PostgreSQL can do wrong; the faults of every target are in `tests/providers/test_faults.py`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ from sojourn.core.errors import TargetError
 from sojourn.core.secret import Secret
 from sojourn.ports.provider import Intent, Presence, Ref
 from sojourn.providers.postgresql import PostgreSQL
-from tests.providers.postgresql.conftest import (
-    ADMIN_PASSWORD,
-    BARE,
-    Bench,
-    SystemNow,
-    absent,
-    config_of,
-    log_in,
-)
+from tests.providers.kits.by_password import ADMIN_PASSWORD
+from tests.providers.kits.kit import SystemNow
+from tests.providers.postgresql.conftest import BARE, Bench, absent, config_of, log_in
 from tests.rig.poll import fault_falls_after
 from tests.rig.postgres import PostgresServer
 from tests.rig.proxy import Proxy, Rule
@@ -85,31 +79,6 @@ async def test_without_the_fence_a_held_back_create_lands(bench: Bench) -> None:
     assert await absent(bench, Ref(fresh.handle, None))
 
 
-async def test_an_issue_whose_answer_is_lost_is_found_and_destroyed(bench: Bench) -> None:
-    async with Proxy(bench.server.port) as proxy, behind(proxy, bench.server) as provider:
-        proxy.rules = [Rule(b"CREATE ROLE", drop_reply=True, cut_after=True)]
-        intent = bench.intent()
-
-        with pytest.raises(TargetError) as lost:
-            await provider.issue(intent)
-        landed = await bench.roles(intent.handle)
-        await provider.destroy(Ref(intent.handle, None))
-
-    assert (lost.value.code, lost.value.sent) == ("target_unreachable", True)
-    assert landed == 1
-    assert await absent(bench, Ref(intent.handle, None))
-
-
-async def test_an_issue_that_never_left_says_so(bench: Bench) -> None:
-    async with Proxy(bench.server.port) as proxy, behind(proxy, bench.server) as provider:
-        proxy.refusing = True
-
-        with pytest.raises(TargetError) as failed:
-            await provider.issue(bench.intent())
-
-    assert (failed.value.code, failed.value.sent) == ("target_unreachable", False)
-
-
 @pytest.mark.parametrize("word", [b"PASSWORD NULL", b"pg_terminate_backend(a.pid)) FROM", b"DROP OWNED"])
 async def test_a_destroy_whose_answer_is_lost_can_be_repeated(bench: Bench, word: bytes) -> None:
     made = await bench.issue()
@@ -123,31 +92,6 @@ async def test_a_destroy_whose_answer_is_lost_can_be_repeated(bench: Bench, word
         assert (await provider.observe(made.ref)).presence is Presence.ABSENT
     assert lost.value.sent
     assert await absent(bench, made.ref)
-
-
-async def test_a_cancelled_call_leaves_no_half_used_connection(bench: Bench) -> None:
-    async with Proxy(bench.server.port) as proxy, behind(proxy, bench.server, pool_size=1) as provider:
-        await provider.locate("soj_nobody")
-        proxy.stalled = True
-
-        call = asyncio.create_task(provider.inventory("soj_"))
-        await fault_falls_after(0.05)
-        call.cancel()
-        await asyncio.wait([call])
-        proxy.stalled = False
-
-        assert call.cancelled()
-        assert await provider.locate("soj_nobody") is None
-
-
-async def test_a_server_that_was_restarted_is_reached_again(bench: Bench) -> None:
-    async with Proxy(bench.server.port) as proxy, behind(proxy, bench.server) as provider:
-        await provider.locate("soj_nobody")
-
-        proxy.cut()
-        await fault_falls_after(0.05)
-
-        assert await provider.locate("soj_nobody") is None
 
 
 async def test_a_replaced_admin_password_heals_refused_logins(bench: Bench) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from sojourn.core.errors import Invalid, TargetError
@@ -13,6 +15,10 @@ pytestmark = pytest.mark.anyio
 READ = {**SHOP, "tables": [{"schema": "shop", "name": "*", "privileges": ["SELECT"]}]}
 ORDERS = {**SHOP, "tables": [{"schema": "shop", "name": "orders", "privileges": ["SELECT"]}]}
 INSERT = "INSERT INTO shop.orders (who) VALUES ('me')"
+
+
+def made_up() -> str:
+    return secrets.token_hex(4)
 
 
 async def test_an_open_connection_loses_the_right_and_keeps_the_rest(bench: Bench) -> None:
@@ -74,6 +80,53 @@ async def test_a_right_that_everybody_has_is_not_said_to_be_gone(bench: Bench) -
         await bench.provider.narrow(made.ref, READ)
 
     bench.server.sql("REVOKE INSERT ON shop.items FROM PUBLIC", "shop")
+    await bench.provider.narrow(made.ref, READ)
+    await bench.provider.destroy(made.ref)
+
+
+async def test_a_right_that_came_by_another_hand_is_not_said_to_be_gone(bench: Bench) -> None:
+    """`REVOKE` takes what its own grantor gave, answers as if all were gone, and leaves the rest."""
+    made = await bench.issue()
+    bench.server.sql(f"GRANT INSERT ON shop.orders TO {made.handle}", "shop")  # the owner's own grant
+
+    with pytest.raises(TargetError, match="held_otherwise"):
+        await bench.provider.narrow(made.ref, READ)
+    client = await bench.login(made)
+    await client.execute(INSERT)  # the error was the truth
+
+    bench.server.sql(f"REVOKE INSERT ON shop.orders FROM {made.handle}", "shop")
+    await bench.provider.narrow(made.ref, READ)
+    with pytest.raises(PostgresError, match="permission denied"):
+        await client.execute(INSERT)
+    client.terminate()
+    await bench.provider.destroy(made.ref)
+
+
+async def test_a_right_on_single_columns_is_found_or_said_to_be_left(bench: Bench) -> None:
+    """Rights of columns stand beside those of their table, and outlive a look at the table alone."""
+    made = await bench.issue()
+    bench.server.sql(f"GRANT UPDATE (who) ON shop.orders TO {made.handle}", "shop")
+
+    with pytest.raises(TargetError, match="held_otherwise"):
+        await bench.provider.narrow(made.ref, READ)
+
+    bench.server.sql(f"REVOKE UPDATE (who) ON shop.orders FROM {made.handle}", "shop")
+    await bench.provider.narrow(made.ref, READ)
+    await bench.provider.destroy(made.ref)
+
+
+async def test_a_membership_that_the_admin_cannot_take_is_an_error(bench: Bench) -> None:
+    """A group given by a superuser since: its rights are held, whatever was revoked of the role itself."""
+    group = f"givers_{made_up()}"
+    made = await bench.issue()
+    bench.server.sql(f"CREATE ROLE {group}; GRANT INSERT ON shop.orders TO {group};", "shop")
+    bench.server.sql(f"GRANT {group} TO {made.handle}; ALTER ROLE {group} SUPERUSER", "shop")
+
+    with pytest.raises(TargetError) as left:
+        await bench.provider.narrow(made.ref, READ)
+
+    assert left.value.code in ("held_otherwise", "missing_privilege")
+    bench.server.sql(f"REVOKE {group} FROM {made.handle}; DROP OWNED BY {group}; DROP ROLE {group}", "shop")
     await bench.provider.narrow(made.ref, READ)
     await bench.provider.destroy(made.ref)
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from sojourn.providers.postgresql import PostgreSQL
-from tests.providers.postgresql.conftest import ADMIN_PASSWORD, Bench, SystemNow, config_of
+from tests.providers.kits.by_password import ADMIN_PASSWORD
+from tests.providers.kits.kit import SystemNow
+from tests.providers.postgresql.conftest import Bench, config_of
 from tests.rig.daemon import Daemon, free_port
 from tests.rig.poll import until
 from tests.rig.unavailable import tool

@@ -12,7 +12,9 @@ import pytest
 from sojourn.core.secret import Secret
 from sojourn.ports.provider import Check
 from sojourn.providers.postgresql import PostgreSQL
-from tests.providers.postgresql.conftest import ADMIN_PASSWORD, SHOP, Bench, SystemNow, config_of, log_in
+from tests.providers.kits.by_password import ADMIN_PASSWORD
+from tests.providers.kits.kit import SystemNow
+from tests.providers.postgresql.conftest import SHOP, Bench, config_of, log_in
 from tests.rig.proxy import Proxy, Rule
 
 pytestmark = pytest.mark.anyio

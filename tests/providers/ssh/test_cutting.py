@@ -11,8 +11,7 @@ import pytest
 
 from sojourn.core.errors import TargetError
 from sojourn.ports.provider import Intent, Issued, Presence, Ref
-from sojourn.providers.ssh import OpenSsh
-from tests.providers.ssh.conftest import SHELL, SshRig
+from tests.providers.kits.ssh import SshKit
 from tests.rig.poll import until_async
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +24,7 @@ ESCAPES = {
 }
 
 
-async def _begin(rig: SshRig, command: str) -> tuple[Intent, Issued, asyncio.subprocess.Process]:
+async def _begin(rig: SshKit, command: str) -> tuple[Intent, Issued, asyncio.subprocess.Process]:
     intent = rig.intent()
     issued = await rig.provider.issue(intent)
     process = await rig.start(issued, command)
@@ -36,18 +35,18 @@ async def _begin(rig: SshRig, command: str) -> tuple[Intent, Issued, asyncio.sub
 
 
 @pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES)
-async def test_what_a_session_starts_ends_with_it(rig: SshRig, escape: str) -> None:
+async def test_what_a_session_starts_ends_with_it(rig: SshKit, escape: str) -> None:
     intent, issued, process = await _begin(rig, escape)
     assert rig.running(intent.handle) >= 3
 
-    await rig.provider.destroy(rig.ref(intent, issued))
+    await rig.provider.destroy(Ref(intent.handle, issued.target_id))
 
     assert rig.running(intent.handle) == 0
     async with asyncio.timeout(10):
         assert await process.wait() != 0, "the connection was not cut"
 
 
-async def test_what_a_session_leaves_behind_goes_when_its_shell_does(rig: SshRig) -> None:
+async def test_what_a_session_leaves_behind_goes_when_its_shell_does(rig: SshKit) -> None:
     intent = rig.intent()
     issued = await rig.provider.issue(intent)
 
@@ -55,10 +54,10 @@ async def test_what_a_session_leaves_behind_goes_when_its_shell_does(rig: SshRig
 
     assert (code, said) == (0, "left")
     assert rig.running(intent.handle) == 0
-    await rig.provider.destroy(rig.ref(intent, issued))
+    await rig.provider.destroy(Ref(intent.handle, issued.target_id))
 
 
-async def test_a_shell_ends_at_its_expiry_without_anybodys_order(rig: SshRig) -> None:
+async def test_a_shell_ends_at_its_expiry_without_anybodys_order(rig: SshKit) -> None:
     intent = replace(rig.intent(), expires_at=rig.clock.now() + timedelta(seconds=8))
     issued = await rig.provider.issue(intent)
     process = await rig.start(issued, "echo in; sleep 300")
@@ -68,10 +67,10 @@ async def test_a_shell_ends_at_its_expiry_without_anybodys_order(rig: SshRig) ->
 
     assert code == 255
     assert rig.clock.now() >= intent.expires_at
-    await rig.provider.destroy(rig.ref(intent, issued))
+    await rig.provider.destroy(Ref(intent.handle, issued.target_id))
 
 
-async def test_a_certificate_passes_no_connection_on(rig: SshRig) -> None:
+async def test_a_certificate_passes_no_connection_on(rig: SshKit) -> None:
     """Forwarding needs no session, so nothing would run that could be ended."""
     intent = rig.intent()
     issued = await rig.provider.issue(intent)
@@ -82,10 +81,10 @@ async def test_a_certificate_passes_no_connection_on(rig: SshRig) -> None:
 
     assert through.returncode != 0 and said == b""
     assert await rig.can_log_in(issued)
-    await rig.provider.destroy(rig.ref(intent, issued))
+    await rig.provider.destroy(Ref(intent.handle, issued.target_id))
 
 
-async def test_an_end_comes_before_an_admission_that_is_still_on_its_way(rig: SshRig) -> None:
+async def test_an_end_comes_before_an_admission_that_is_still_on_its_way(rig: SshKit) -> None:
     """The host remembers the end of what it never admitted: a late admission is refused."""
     intent = rig.intent()
     await rig.provider.destroy(Ref(intent.handle, None, intent.expires_at))
@@ -97,7 +96,7 @@ async def test_an_end_comes_before_an_admission_that_is_still_on_its_way(rig: Ss
     assert (await rig.provider.observe(Ref(intent.handle, None))).presence is Presence.ABSENT
 
 
-async def test_a_late_admission_is_refused_by_the_hosts_own_clock(rig: SshRig) -> None:
+async def test_a_late_admission_is_refused_by_the_hosts_own_clock(rig: SshKit) -> None:
     handle = rig.intent().handle
 
     with pytest.raises(TargetError, match="deadline_passed"):
@@ -114,19 +113,17 @@ async def test_a_late_admission_is_refused_by_the_hosts_own_clock(rig: SshRig) -
     assert await rig.provider.locate(handle) is None
 
 
-async def test_without_the_program_the_krl_refuses_new_logins_and_no_more(rig: SshRig) -> None:
+async def test_without_the_program_the_krl_refuses_new_logins_and_no_more(rig: SshKit) -> None:
     """Class C, as declared: a shell that is open goes on."""
-    provider = OpenSsh.configured(
-        rig.sshd.settings(wrapper=False), {"shell": SHELL}, rig.sshd.authority, rig.clock
-    )
+    provider = rig.through(rig.port, wrapper=False)
     intent = rig.intent()
     issued = await provider.issue(intent)
     process = await rig.start(issued, "echo in; exec sleep 30")
     assert process.stdout is not None
     await process.stdout.readline()
 
-    await provider.destroy(rig.ref(intent, issued))
-    seen = await provider.observe(rig.ref(intent, issued))
+    await provider.destroy(Ref(intent.handle, issued.target_id))
+    seen = await provider.observe(Ref(intent.handle, issued.target_id))
     await provider.close()
 
     assert provider.revocation_class == "C"
@@ -137,10 +134,10 @@ async def test_without_the_program_the_krl_refuses_new_logins_and_no_more(rig: S
     await process.wait()
 
 
-async def test_the_krl_alone_refuses_a_certificate_that_has_ended(rig: SshRig) -> None:
+async def test_the_krl_alone_refuses_a_certificate_that_has_ended(rig: SshKit) -> None:
     intent = rig.intent()
     issued = await rig.provider.issue(intent)
-    await rig.provider.destroy(rig.ref(intent, issued))
+    await rig.provider.destroy(Ref(intent.handle, issued.target_id))
     (rig.sshd.state / "ended" / intent.handle).rename(rig.folder / "aside")
     admission = {"serial": "1", "state": "open", "expires_at": 9e9, "id": "x", "revoked": [], "at": 1}
     (rig.sshd.state / "admitted" / intent.handle).write_text(json.dumps(admission))
@@ -150,11 +147,9 @@ async def test_the_krl_alone_refuses_a_certificate_that_has_ended(rig: SshRig) -
     (rig.sshd.state / "admitted" / intent.handle).unlink()
 
 
-async def test_a_host_with_another_key_is_given_no_order(rig: SshRig) -> None:
+async def test_a_host_with_another_key_is_given_no_order(rig: SshKit) -> None:
     stranger = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-    provider = OpenSsh.configured(
-        rig.sshd.settings(host_key=stranger), {"shell": SHELL}, rig.sshd.authority, rig.clock
-    )
+    provider = rig.through(rig.port, host_key=stranger)
 
     with pytest.raises(TargetError, match="target_unreachable") as caught:
         await provider.issue(rig.intent())
@@ -163,12 +158,10 @@ async def test_a_host_with_another_key_is_given_no_order(rig: SshRig) -> None:
     await provider.close()
 
 
-async def test_a_host_that_does_not_answer_is_given_up_in_time(rig: SshRig) -> None:
+async def test_a_host_that_does_not_answer_is_given_up_in_time(rig: SshKit) -> None:
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    provider = OpenSsh.configured(
-        rig.sshd.settings(port=port), {"shell": SHELL}, rig.sshd.authority, rig.clock
-    )
+    provider = rig.through(port)
 
     with pytest.raises(TargetError) as caught:
         await provider.destroy(Ref(rig.intent().handle, "x"))
@@ -179,18 +172,18 @@ async def test_a_host_that_does_not_answer_is_given_up_in_time(rig: SshRig) -> N
 
 
 @pytest.mark.slow
-async def test_many_connections_of_one_session_are_all_cut(rig: SshRig) -> None:
+async def test_many_connections_of_one_session_are_all_cut(rig: SshKit) -> None:
     intent = rig.intent()
     issued = await rig.provider.issue(intent)
     processes = [await rig.start(issued, "echo in; sleep 300") for _ in range(4)]
     await until_async(lambda: _shells(rig, intent.handle, 4), within_s=30)
 
-    await rig.provider.destroy(rig.ref(intent, issued))
+    await rig.provider.destroy(Ref(intent.handle, issued.target_id))
 
     assert rig.running(intent.handle) == 0
     async with asyncio.timeout(10):
         assert all([await one.wait() for one in processes])
 
 
-async def _shells(rig: SshRig, handle: str, count: int) -> bool:
+async def _shells(rig: SshKit, handle: str, count: int) -> bool:
     return rig.running(handle) >= 3 * count

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from dataclasses import dataclass, field
+from typing import Final, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
-
-import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
 
 TLS_MODES: Final = ("disable", "require", "verify-ca", "verify-full")
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +40,38 @@ class Address:
         if self.tls == "require":
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+class Reached(Protocol):
+    """Settings that say where workloads connect, if not where the admin does."""
+
+    @property
+    def client_host(self) -> str | None: ...
+
+    @property
+    def client_port(self) -> int | None: ...
+
+
+R = TypeVar("R", bound=Reached)
+
+
+@dataclass(frozen=True, slots=True)
+class At(Generic[R]):
+    """One target: where it is, who administers it, and what was said of it besides."""
+
+    address: Address
+    settings: R
+    templates: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int:
+        """The port that workloads are told."""
+        return self.settings.client_port or self.address.port
+
+    @property
+    def host(self) -> str:
+        """The host that workloads are told."""
+        return self.settings.client_host or self.address.host
 
 
 def read_address(url: Secret, schemes: Mapping[str, int]) -> Address:
@@ -81,29 +109,3 @@ def read_address(url: Secret, schemes: Mapping[str, int]) -> Address:
         tls=tls,
         ca_file=options.get("ca_file"),
     )
-
-
-def read_settings(settings: Mapping[str, object], kind: type[S]) -> S:
-    """What an operator says of a target beside its secret, read strictly.
-
-    Raises:
-        Invalid: code `bad_target`; a setting is unknown, of another type, or out of bounds.
-    """
-    return _read(settings, kind, "bad_target")
-
-
-def read_template(template: Mapping[str, object], kind: type[S]) -> S:
-    """A grant template, read strictly.
-
-    Raises:
-        Invalid: code `bad_template`, naming the member and what was expected.
-    """
-    return _read(template, kind, "bad_template")
-
-
-def _read(given: Mapping[str, object], kind: type[S], code: str) -> S:
-    try:
-        return msgspec.convert(dict(given), kind)
-    except msgspec.ValidationError as error:
-        text = str(error)
-        raise Invalid(code, f"{text[:1].lower()}{text[1:300]}") from error

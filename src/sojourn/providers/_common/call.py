@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -51,6 +51,17 @@ async def one_call(verb: str, seconds: float, failures: Failures) -> AsyncIterat
         words = " ".join(str(one) for one in error.args) or type(error).__name__
         code = failures.code_of(error)
         raise TargetError(code, f"{verb}: {words[:LONGEST_WORDS]}", sent=call.sent) from error
+
+
+@contextmanager
+def as_admin(failures: Failures) -> Iterator[None]:
+    """A refused login inside is the admin's: nothing was sent, and another credential mends it."""
+    try:
+        yield
+    except failures.kinds as error:
+        if failures.code_of(error) == "login_refused":
+            raise TargetError("admin_login_refused", "the admin's login failed", sent=False) from error
+        raise
 
 
 def new_password() -> Secret:

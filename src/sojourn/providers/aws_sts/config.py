@@ -12,6 +12,7 @@ import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
+from sojourn.providers._common.reading import read_settings, read_template
 from sojourn.providers._http import LOOPBACK
 from sojourn.providers.aws_sts.wire import Keys
 
@@ -60,10 +61,7 @@ def configured(settings: Mapping[str, object]) -> Settings:
     Raises:
         Invalid: code `bad_target`.
     """
-    try:
-        read = msgspec.convert(dict(settings), Settings)
-    except msgspec.ValidationError as error:
-        raise Invalid("bad_target", str(error)[:300]) from error
+    read = read_settings(settings, Settings)
     if not _ROLE.fullmatch(read.role_arn):
         raise Invalid("bad_target", "`role_arn` must be the ARN of a role")
     if not _REGION.fullmatch(read.region):
@@ -95,10 +93,7 @@ def template(raw: Mapping[str, object]) -> Template:
     Raises:
         Invalid: code `bad_template`.
     """
-    try:
-        read = msgspec.convert(dict(raw), Template)
-    except msgspec.ValidationError as error:
-        raise Invalid("bad_template", str(error)[:300]) from error
+    read = read_template(raw, Template)
     if not read.statements and not read.policy_arns:
         raise Invalid("bad_template", "name `statements` or `policy_arns`: never all of a role")
     for arn in read.policy_arns:

@@ -152,9 +152,8 @@ class AwsSts:
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Take on the role by the first template, deny that, and see the denial refuse."""
-        raw = next((dict(self._templates[name]) for name in sorted(self._templates)), None)
         life = SHORTEST + timedelta(seconds=30)
-        return await Canary(self, self._clock, self._is_honoured, life=life).run(prefix, raw)
+        return await Canary(self, self._clock, self._is_honoured, life=life).run(prefix, self._templates)
 
     async def close(self) -> None:
         """Close the connections to AWS."""

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from sojourn.core.errors import Invalid
+from sojourn.providers._common.reading import read_settings
 from sojourn.providers.generic_http.templating import names_in
 
 BAD: Final = "bad_target"
@@ -99,11 +100,7 @@ def described(settings: Mapping[str, object]) -> Description:
     Raises:
         Invalid: code `bad_target`, naming the member and what was expected.
     """
-    try:
-        read = msgspec.convert(dict(settings), Description)
-    except msgspec.ValidationError as error:
-        text = str(error)
-        raise Invalid(BAD, f"{text[:1].lower()}{text[1:300]}") from error
+    read = read_settings(settings, Description)
     _check_calls(read)
     _check_promises(read)
     return read

@@ -26,7 +26,7 @@ from sojourn.ports.provider import (
     RevocationClass,
 )
 from sojourn.providers._canary import Canary
-from sojourn.providers._http import Answer, HttpApi, expect, refused, within
+from sojourn.providers._http import Answer, HttpApi, expect, refused, require_time, within
 from sojourn.providers.generic_http import description as described
 from sojourn.providers.generic_http.templating import (
     Values,
@@ -112,8 +112,7 @@ class GenericHttp:
                 "expires_at": show(intent.expires_at),
                 "expires_in": int(left.total_seconds()),
             }
-            if self._clock.now() >= intent.issue_by:
-                raise TargetError("deadline_passed", "the deadline passed before it was sent", sent=False)
+            require_time(intent, self._clock.now())
             answer = expect(await self._call(self._api.create, values), self._api.create.success, "issue")
             return self._issued(intent.handle, answer)
 
@@ -170,8 +169,7 @@ class GenericHttp:
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Make a canary by the first template, and prove it dead with what is described."""
-        template = next((dict(self._templates[name]) for name in sorted(self._templates)), None)
-        return await Canary(self, self._clock, self._is_honoured).run(prefix, template)
+        return await Canary(self, self._clock, self._is_honoured).run(prefix, self._templates)
 
     async def close(self) -> None:
         """Close the connections to the API."""

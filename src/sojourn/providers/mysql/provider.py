@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sojourn.core.errors import TargetError
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import (
     Check,
@@ -24,12 +24,13 @@ from sojourn.ports.provider import (
     Ref,
     RevocationClass,
 )
-from sojourn.providers._common.call import new_password, one_call, time_left
+from sojourn.providers._common.call import as_admin, new_password, one_call, time_left
 from sojourn.providers._common.pool import Pool
 from sojourn.providers._common.preflight import Preflight
 from sojourn.providers.mysql import removal, statements
 from sojourn.providers.mysql.config import Config, configured
 from sojourn.providers.mysql.rehearsal import CANARY, Rehearsal
+from sojourn.providers.mysql.standing import STANDING, standing_of
 from sojourn.providers.mysql.statements import check_handle
 from sojourn.providers.mysql.template import Template, grants, parse
 from sojourn.providers.mysql.wire import FAILURES, Answered, Connection, connect
@@ -169,6 +170,12 @@ class MySQL:
             for name, at in rows
         ]
 
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """Every account that is not locked and whose name does not begin with `prefix`."""
+        async with one_call("standing", DESTROY_SECONDS, FAILURES), self._pool.lend() as connection:
+            rows = await connection.fetch(STANDING, prefix, prefix)
+        return [standing_of(row, self._config.host) for row in rows]
+
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Try everything a session will need, with canaries that never stay behind."""
         rehearsal = Rehearsal(self._pool, self._config, self._clock)
@@ -184,12 +191,8 @@ class MySQL:
         return self._config.settings.issue_seconds
 
     async def _log_in(self) -> Connection:
-        try:
+        with as_admin(FAILURES):
             return await connect(self._config.address, self._config.address.user, self._password, admin=True)
-        except FAILURES.kinds as error:
-            if FAILURES.code_of(error) == "login_refused":
-                raise TargetError("admin_login_refused", "the admin's login failed", sent=False) from error
-            raise
 
     async def _deadline(self, connection: Connection, intent: Intent) -> datetime:
         """The deadline by the server's clock, which it read before we read ours."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Final
 
-from sojourn.core.errors import TargetError
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Issued
-from sojourn.providers._common.call import one_call
 from sojourn.providers._common.pool import Pool
-from sojourn.providers._common.preflight import STEP_SECONDS, NotMet, Step, Workload, skew_of
+from sojourn.providers._common.preflight import NotMet, Step, Workload, skew_of
+from sojourn.providers._common.rehearsal import PooledRehearsal
 from sojourn.providers.mysql.config import Config
 from sojourn.providers.mysql.statements import account
 from sojourn.providers.mysql.wire import FAILURES, Connection, ServerError, connect
@@ -24,13 +23,12 @@ _SERVER: Final = "SELECT VERSION(), @@version_comment, @@read_only, COALESCE(@@w
 _NEEDED: Final = ("CREATE USER", "PROCESS", "CONNECTION ADMIN")
 
 
-class Rehearsal:
+class Rehearsal(PooledRehearsal[Connection]):
     """Implements `_common.preflight.Rehearsal`."""
 
     def __init__(self, pool: Pool[Connection], config: Config, clock: WallClock) -> None:
-        self._pool = pool
+        super().__init__(pool, clock, FAILURES)
         self._config = config
-        self._clock = clock
 
     def first(self) -> Sequence[tuple[str, Step]]:
         """Whether this is a server we can govern at all, in order."""
@@ -42,21 +40,14 @@ class Rehearsal:
             ("anonymous accounts", self._anonymous),
         )
 
-    def now(self) -> datetime:
-        """Our clock."""
-        return self._clock.now()
-
     async def log_in(self, issued: Issued) -> Workload:
         """Log in as a canary, ready to sleep in a statement."""
-        try:
+        with self.as_canary():
             connection = await connect(self._config.address, issued.connection["user"], issued.secret)
-        except FAILURES.kinds as error:
-            code = FAILURES.code_of(error)
-            raise TargetError(code, f"canary: {error}", sent=False) from error
-        return Canary(connection)
+        return self.at_work(connection, lambda: connection.fetch(f"SELECT SLEEP({LONG_SECONDS})"))
 
     async def _connect(self) -> str:
-        async with one_call("connect", STEP_SECONDS, FAILURES), self._pool.lend() as connection:
+        async with self.step("connect") as connection:
             ((version, comment, read_only, galera),) = await connection.fetch(_SERVER)
         if "mariadb" not in f"{version} {comment}".lower():
             raise NotMet(f"{comment} {version} is not MariaDB", "only MariaDB is supported")
@@ -71,14 +62,14 @@ class Rehearsal:
         return f"MariaDB {version}"
 
     async def _clocks(self) -> str:
-        async with one_call("clock", STEP_SECONDS, FAILURES), self._pool.lend() as connection:
+        async with self.step("clock") as connection:
             ((theirs,),) = await connection.fetch("SELECT SYSDATE(6)")
         return skew_of(theirs.replace(tzinfo=UTC), self._clock.now())
 
     async def _pooler(self) -> str:
         """Who answers a login announces a connection id: the one of the process list, or its own."""
         query = "SELECT ID FROM information_schema.processlist WHERE ID = CONNECTION_ID()"
-        async with one_call("pooler", STEP_SECONDS, FAILURES), self._pool.lend() as first:
+        async with self.step("pooler") as first:
             async with self._pool.lend() as second:
                 told = [first.announced_id, second.announced_id]
                 served = [int((await one.fetch(query))[0][0]) for one in (first, second)]
@@ -90,7 +81,7 @@ class Rehearsal:
         return "two logins, two connections, as announced"
 
     async def _privileges(self) -> str:
-        async with one_call("privileges", STEP_SECONDS, FAILURES), self._pool.lend() as connection:
+        async with self.step("privileges") as connection:
             ((name,),) = await connection.fetch("SELECT CURRENT_USER()")
             user, _, host = str(name).rpartition("@")
             who = account(user, host)
@@ -109,27 +100,9 @@ class Rehearsal:
     async def _anonymous(self) -> str:
         """An account without a name takes the logins of ours that come from its host."""
         query = "SELECT Host FROM mysql.global_priv WHERE User = '' AND Host <> ''"
-        async with one_call("anonymous", STEP_SECONDS, FAILURES), self._pool.lend() as connection:
+        async with self.step("anonymous") as connection:
             hosts = [str(row[0]) for row in await connection.fetch(query)]
         if hosts:
             drops = " ".join(f"DROP USER {account('', host)};" for host in hosts)
             raise NotMet(f"anonymous accounts at {hosts}: they shadow those of sessions", drops)
         return "none"
-
-
-class Canary:
-    """A connection that would sleep longer than anybody waits."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def until_cut(self) -> None:
-        """Return when the statement, and with it the connection, was ended."""
-        try:
-            await self._connection.fetch(f"SELECT SLEEP({LONG_SECONDS})")
-        except FAILURES.kinds:
-            return
-
-    def hang_up(self) -> None:
-        """Drop the connection."""
-        self._connection.drop()

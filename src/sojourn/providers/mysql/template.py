@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from sojourn.core.errors import Invalid
-from sojourn.providers._common.address import read_template
+from sojourn.providers._common.reading import read_template
 
 NAME_CHARACTERS: Final = 64
 _SYSTEM: Final = frozenset({"mysql", "information_schema", "performance_schema", "sys"})

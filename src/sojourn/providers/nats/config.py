@@ -13,7 +13,8 @@ import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
-from sojourn.providers._common.address import Address, read_address, read_settings
+from sojourn.providers._common.address import Address, read_address
+from sojourn.providers._common.reading import read_settings
 from sojourn.providers.nats.nkeys import ACCOUNT, OPERATOR, Key, is_account, read_seed
 
 DEFAULT_PORT: Final = 4222

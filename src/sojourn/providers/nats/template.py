@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from sojourn.core.errors import Invalid
-from sojourn.providers._common.address import read_template
+from sojourn.providers._common.reading import read_template
 
 LONGEST_SUBJECT: Final = 256
 

@@ -32,6 +32,12 @@ BEGIN
     WHERE m.member = who AND NOT plan->'roles' ? g.rolname
   LOOP
     EXECUTE format('REVOKE %I FROM %I', one.rolname, name);
+    -- Since PostgreSQL 16 each grantor's membership is one of its own, and ours alone went.
+    IF EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+      WHERE m.member = who AND g.rolname = one.rolname)
+    THEN
+      RAISE EXCEPTION 'membership in % is held in another way too', one.rolname USING ERRCODE = 'SJ006';
+    END IF;
   END LOOP;
   FOR one IN
     SELECT 'SCHEMA' AS kind, n.oid AS id, format('SCHEMA %I', n.nspname) AS thing, a.privilege_type AS word,
@@ -43,13 +49,21 @@ BEGIN
       a.privilege_type, n.nspname, c.relname
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a
     WHERE a.grantee = who
+    UNION ALL
+    SELECT 'COLUMN', c.oid, format('TABLE %I.%I', n.nspname, c.relname), a.privilege_type, n.nspname,
+      c.relname
+    FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace,
+      aclexplode(t.attacl) a
+    WHERE a.grantee = who
   LOOP
     CONTINUE WHEN EXISTS (SELECT FROM jsonb_array_elements(plan->'keeps') k
-      WHERE k->>'kind' = one.kind AND k->>'schema' = one.schema AND k->>'privilege' = one.word
+      WHERE k->>'kind' = replace(one.kind, 'COLUMN', 'TABLE')
+        AND k->>'schema' = one.schema AND k->>'privilege' = one.word
         AND (one.kind = 'SCHEMA' OR k->>'name' IN ('*', one.object)));
     EXECUTE format('REVOKE %s ON %s FROM %I', one.word, one.thing, name);
     held := CASE one.kind WHEN 'SCHEMA' THEN has_schema_privilege(who, one.id, one.word)
       WHEN 'TABLE' THEN has_table_privilege(who, one.id, one.word)
+      WHEN 'COLUMN' THEN has_any_column_privilege(who, one.id, one.word)
       ELSE has_sequence_privilege(who, one.id, one.word) END;
     IF held THEN
       RAISE EXCEPTION '% on % is held in another way too', one.word, one.thing USING ERRCODE = 'SJ006';

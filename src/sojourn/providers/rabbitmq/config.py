@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
-from sojourn.providers._common.address import Address, read_address, read_settings
+from sojourn.providers._common.address import At, read_address
+from sojourn.providers._common.reading import read_settings
 
 SCHEMES: Final = {"http": 15672, "https": 15671}
 AMQP_PORT: Final = 5672
@@ -27,18 +27,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issue_seconds: Annotated[float, msgspec.Meta(ge=1.0, le=10)] = 2.5
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(At[Settings]):
     """One target: where its management API is, and where its workloads connect."""
-
-    address: Address
-    settings: Settings
-    templates: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-
-    @property
-    def host(self) -> str:
-        """The host that workloads are told."""
-        return self.settings.client_host or self.address.host
 
     @property
     def tls(self) -> str:

@@ -12,10 +12,11 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Check, Found, Intent, Issued, Observation, Presence, Ref, RevocationClass
 from sojourn.providers._common.call import Call, new_password, one_call, time_left
@@ -23,6 +24,7 @@ from sojourn.providers._common.preflight import Preflight
 from sojourn.providers.rabbitmq.api import FAILURES, Api, refusal
 from sojourn.providers.rabbitmq.config import Config, configured
 from sojourn.providers.rabbitmq.rehearsal import Rehearsal
+from sojourn.providers.rabbitmq.standing import standing_users, tags_of
 from sojourn.providers.rabbitmq.template import Template, parse, permissions
 
 ISSUE_MARGIN_SECONDS: Final = 3.0  # the answer's way home, after the fence
@@ -95,7 +97,7 @@ class RabbitMQ:
         async with one_call("locate", READ_SECONDS, FAILURES):
             _check_handle(handle)
             user = await self._api.get("users", handle)
-            return handle if user is not None and MARK in _tags(user) else None
+            return handle if user is not None and MARK in tags_of(user) else None
 
     async def freeze(self, ref: Ref) -> None:
         """Take the permissions, without which no virtual host is entered, and close connections."""
@@ -146,6 +148,11 @@ class RabbitMQ:
             users = await self._api.get("users") or []
         names = sorted(str(user["name"]) for user in users if "name" in user)
         return [Found(name, name, None) for name in names if name.startswith(prefix)]
+
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """Every user whose name does not begin with `prefix`."""
+        async with one_call("standing", DESTROY_SECONDS, FAILURES):
+            return await standing_users(self._api, prefix, self._config.host)
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Try everything a session will need, with canaries that never stay behind."""
@@ -207,7 +214,7 @@ class RabbitMQ:
         else:
             presence = Presence.ABSENT if user is None else Presence.PRESENT
         detail: dict[str, str | int] = {"reads": reads, "login": int(allowed > 0), "connections": live}
-        if user is not None and MARK not in _tags(user):
+        if user is not None and MARK not in tags_of(user):
             detail["unmarked"] = 1
         return Observation(presence, f"users, permissions and connections by name, {reads} reads", detail)
 
@@ -225,12 +232,6 @@ def _digest(secret: Secret) -> str:
     """What RabbitMQ keeps of a password: a salt, and the SHA-256 of salt and password."""
     salt = secrets.token_bytes(4)
     return base64.b64encode(salt + hashlib.sha256(salt + secret.reveal().encode()).digest()).decode()
-
-
-def _tags(user: Mapping[str, Any]) -> Sequence[str]:
-    """The tags of a user: a list since 3.9, one string with commas before."""
-    tags = user.get("tags", [])
-    return tags.split(",") if isinstance(tags, str) else [str(tag) for tag in tags]
 
 
 def _check_handle(handle: str) -> None:

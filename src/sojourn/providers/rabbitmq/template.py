@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from sojourn.core.errors import Invalid
-from sojourn.providers._common.address import read_template
+from sojourn.providers._common.reading import read_template
 
 LONGEST_NAME = 255  # a short string of AMQP 0-9-1
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
-from sojourn.providers._common.address import Address, read_address, read_settings
+from sojourn.providers._common.address import At, read_address
+from sojourn.providers._common.reading import read_settings
 
 DEFAULT_PORT: Final = 6379
 SCHEMES: Final = {"redis": DEFAULT_PORT, "rediss": DEFAULT_PORT}
@@ -25,23 +25,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issue_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(At[Settings]):
     """One target: where it is, and who administers it."""
-
-    address: Address
-    settings: Settings
-    templates: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-
-    @property
-    def port(self) -> int:
-        """The port that workloads are told."""
-        return self.settings.client_port or self.address.port
-
-    @property
-    def host(self) -> str:
-        """The host that workloads are told."""
-        return self.settings.client_host or self.address.host
 
 
 def configured(

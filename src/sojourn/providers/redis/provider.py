@@ -14,14 +14,16 @@ from typing import Final
 
 from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Check, Found, Intent, Issued, Observation, Presence, Ref, RevocationClass
-from sojourn.providers._common.call import new_password, one_call, time_left
+from sojourn.providers._common.call import as_admin, new_password, one_call, time_left
 from sojourn.providers._common.pool import Pool
 from sojourn.providers._common.preflight import Preflight
 from sojourn.providers.redis.config import Config, configured
 from sojourn.providers.redis.fence import fence_of, run_fenced, server_now
 from sojourn.providers.redis.rehearsal import CANARY, Rehearsal
+from sojourn.providers.redis.standing import standing_users
 from sojourn.providers.redis.template import parse, rules
 from sojourn.providers.redis.wire import FAILURES, Answered, Connection, connect, raise_inside
 
@@ -165,6 +167,11 @@ class Redis:
                 names = sorted(str(one) for one in await connection.ask("ACL", "USERS"))
         return [Found(name, name, None) for name in names if name.startswith(prefix)]
 
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """Every user that is on and whose name does not begin with `prefix`."""
+        async with one_call("standing", DESTROY_SECONDS, FAILURES), self._pool.lend() as connection:
+            return await standing_users(connection, prefix, self._config.host)
+
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Try everything a session will need, with canaries that never stay behind."""
         rehearsal = Rehearsal(self._pool, self._config, self._clock)
@@ -181,12 +188,8 @@ class Redis:
 
     async def _log_in(self) -> Connection:
         address = self._config.address
-        try:
+        with as_admin(FAILURES):
             return await connect(address, address.user, self._password)
-        except FAILURES.kinds as error:
-            if FAILURES.code_of(error) == "login_refused":
-                raise TargetError("admin_login_refused", "the admin's login failed", sent=False) from error
-            raise
 
     async def _deadline(self, connection: Connection, intent: Intent) -> datetime:
         """The deadline by the server's clock, which it read before we read ours."""

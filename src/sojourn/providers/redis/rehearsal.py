@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Final
 
-from sojourn.core.errors import TargetError
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Issued
-from sojourn.providers._common.call import one_call
 from sojourn.providers._common.pool import Pool
-from sojourn.providers._common.preflight import STEP_SECONDS, NotMet, Step, Workload, skew_of
+from sojourn.providers._common.preflight import NotMet, Step, Workload, skew_of
+from sojourn.providers._common.rehearsal import PooledRehearsal
 from sojourn.providers.redis.config import Config
 from sojourn.providers.redis.fence import fence_of, server_now
 from sojourn.providers.redis.wire import FAILURES, Connection, connect
@@ -43,13 +41,12 @@ NEEDED: Final = (
 )
 
 
-class Rehearsal:
+class Rehearsal(PooledRehearsal[Connection]):
     """Implements `_common.preflight.Rehearsal`."""
 
     def __init__(self, pool: Pool[Connection], config: Config, clock: WallClock) -> None:
-        self._pool = pool
+        super().__init__(pool, clock, FAILURES)
         self._config = config
-        self._clock = clock
 
     def first(self) -> Sequence[tuple[str, Step]]:
         """Whether this is a server we can govern at all, in order."""
@@ -62,29 +59,22 @@ class Rehearsal:
             ("default user", self._default_user),
         )
 
-    def now(self) -> datetime:
-        """Our clock."""
-        return self._clock.now()
-
     async def log_in(self, issued: Issued) -> Workload:
         """Log in as a canary and subscribe."""
-        try:
+        with self.as_canary():
             connection = await connect(self._config.address, issued.connection["user"], issued.secret)
             await connection.ask("SUBSCRIBE", CANARY_CHANNEL)
-        except FAILURES.kinds as error:
-            code = FAILURES.code_of(error)
-            raise TargetError(code, f"canary: {error}", sent=False) from error
-        return Canary(connection)
+        return self.at_work(connection, lambda: _listen(connection))
 
     async def _connect(self) -> str:
-        async with one_call("connect", STEP_SECONDS, FAILURES), self._pool.lend() as connection:
+        async with self.step("connect") as connection:
             who = await connection.ask("ACL", "WHOAMI")
         return f"logged in as `{who}`"
 
     async def _privileges(self) -> str:
         """`ACL DRYRUN` needs a right of its own, so what it says is asked of the server's own words."""
         fence = fence_of("x")
-        async with one_call("privileges", STEP_SECONDS, FAILURES), self._pool.lend() as connection:
+        async with self.step("privileges") as connection:
             who = str(await connection.ask("ACL", "WHOAMI"))
             missing = []
             for command in NEEDED:
@@ -100,7 +90,7 @@ class Rehearsal:
         return "every command it will need, tried by ACL DRYRUN"
 
     async def _server(self) -> str:
-        async with one_call("server", STEP_SECONDS, FAILURES), self._pool.lend() as connection:
+        async with self.step("server") as connection:
             told = str(await connection.ask("INFO", "everything"))
         facts = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
         version = facts.get("redis_version", "0")
@@ -113,13 +103,13 @@ class Rehearsal:
         return f"Redis {version}, stand-alone"
 
     async def _clocks(self) -> str:
-        async with one_call("clock", STEP_SECONDS, FAILURES), self._pool.lend() as connection:
+        async with self.step("clock") as connection:
             theirs = await server_now(connection)
         return skew_of(theirs, self._clock.now())
 
     async def _pooler(self) -> str:
         """Two logins have two ids, each keeps its own, and the server lists both."""
-        async with one_call("pooler", STEP_SECONDS, FAILURES), self._pool.lend() as first:
+        async with self.step("pooler") as first:
             async with self._pool.lend() as second:
                 before = [str(await one.ask("CLIENT", "ID")) for one in (first, second)]
                 listed = str(await first.ask("CLIENT", "LIST"))
@@ -134,7 +124,7 @@ class Rehearsal:
 
     async def _default_user(self) -> str:
         """A default user without a password lets everybody in, and back in."""
-        async with one_call("default user", STEP_SECONDS, FAILURES), self._pool.lend() as connection:
+        async with self.step("default user") as connection:
             users = [str(line).split() for line in await connection.ask("ACL", "LIST")]
         default = next((words for words in users if words[:2] == ["user", "default"]), [])
         if "on" in default and "nopass" in default:
@@ -145,20 +135,7 @@ class Rehearsal:
 _GROUPS: Final = frozenset({"ACL", "CLIENT"})
 
 
-class Canary:
-    """A subscriber that waits for a message nobody sends."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def until_cut(self) -> None:
-        """Return when the server has closed the connection."""
-        try:
-            while True:
-                await self._connection.next()
-        except FAILURES.kinds:
-            return
-
-    def hang_up(self) -> None:
-        """Drop the connection."""
-        self._connection.drop()
+async def _listen(connection: Connection) -> None:
+    """Wait for messages that nobody sends."""
+    while True:
+        await connection.next()

@@ -15,7 +15,7 @@ import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
-from sojourn.providers._common.address import read_template
+from sojourn.providers._common.reading import read_template
 
 Category = Literal[
     "read", "write", "keyspace", "string", "hash", "list", "set", "sortedset", "stream", "bitmap",

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
+from sojourn.providers._common.reading import read_settings, read_template
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -49,10 +50,7 @@ def configured(settings: Mapping[str, object]) -> Settings:
     Raises:
         Invalid: code `bad_target`, naming the member.
     """
-    try:
-        read = msgspec.convert(dict(settings), Settings)
-    except msgspec.ValidationError as error:
-        raise Invalid("bad_target", str(error)[:300]) from error
+    read = read_settings(settings, Settings)
     # Each of these is an argument of a program, or a word of a command on the host.
     checks: tuple[tuple[str, str, re.Pattern[str]], ...] = (
         ("host", read.host, _HOST),
@@ -75,10 +73,7 @@ def template(raw: Mapping[str, object], users: tuple[str, ...]) -> Template:
     Raises:
         Invalid: code `bad_template`.
     """
-    try:
-        read = msgspec.convert(dict(raw), Template)
-    except msgspec.ValidationError as error:
-        raise Invalid("bad_template", str(error)[:300]) from error
+    read = read_template(raw, Template)
     if read.user not in users:
         raise Invalid("bad_template", f"`user` must be one of {list(users)}, got `{read.user[:40]}`")
     return read

@@ -22,6 +22,7 @@ import pwd
 import re
 import secrets
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -35,6 +36,10 @@ CLEAN_SCANS = 3
 SCAN_GAP_S = 0.01
 KILL_WITHIN_S = 4.0
 KEEP_AFTER_S = 3600  # clocks differ, and a certificate may be judged by another host
+KEY_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")  # as sshd has it unless told otherwise
+KEY_TYPES = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-")
+MOST_KEYS = 1000
+LARGEST_FILE = 1 << 20
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, linux/prctl.h
 REFUSED = 255
 
@@ -102,6 +107,7 @@ def take_order(state: Path) -> int:
         "end": end,
         "look": look,
         "list": list_admitted,
+        "keys": list_keys,
     }
     verb = verbs.get(str(order.get("verb")))
     try:
@@ -201,6 +207,39 @@ def list_admitted(state: Path, order: Order) -> Order:
         if place.name.startswith(order["handle"]) and admission:
             found.append({"handle": place.name, "id": admission["id"], "at": admission["at"]})
     return {"found": found}
+
+
+def list_keys(state: Path, _: Order) -> Order:
+    """Every line with a key that lets somebody in, by account; public keys give nothing away.
+
+    `authorized_keys_files` in the folder names the files, as `AuthorizedKeysFile` does in sshd_config.
+    """
+    named = state / "authorized_keys_files"
+    found = []
+    for account in pwd.getpwall():
+        for pattern in named.read_text().split() if named.exists() else KEY_FILES:
+            place = Path(account.pw_dir, pattern.replace("%h", account.pw_dir).replace("%u", account.pw_name))
+            whose = {"user": account.pw_name, "uid": account.pw_uid, "place": str(place)}
+            found += [{**whose, **line} for line in key_lines(place)]
+    if len(found) > MOST_KEYS:
+        raise Refusal("too_many")
+    return {"found": found}
+
+
+def key_lines(place: Path) -> list[Order]:
+    """The lines of a file that hold a key; none if it is not a file that can be read."""
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold us up
+        about = os.fstat(descriptor)
+        with open(descriptor, "rb") as file:
+            raw = file.read(LARGEST_FILE + 1) if stat.S_ISREG(about.st_mode) else b""
+    except OSError:
+        return []
+    if len(raw) > LARGEST_FILE:
+        raise Refusal("too_many")
+    lines = enumerate(raw.decode(errors="replace").splitlines(), 1)
+    keys = ((n, line) for n, line in lines if any(word.startswith(KEY_TYPES) for word in line.split()))
+    return [{"number": n, "line": line, "changed": about.st_mtime} for n, line in keys]
 
 
 def require_time(order: Order) -> None:

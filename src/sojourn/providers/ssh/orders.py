@@ -27,7 +27,7 @@ ORDER_SECONDS: Final = 6.0
 CONNECT_SECONDS: Final = 3
 CERTIFICATE_LIFE: Final = timedelta(minutes=2)
 _LARGEST: Final = 1 << 20
-_SSH_FAILED: Final = 255
+_DENIED: Final = "Permission denied"  # ssh(1) says so, and nothing else, when no key was taken
 
 Order = Mapping[str, object]
 
@@ -62,7 +62,8 @@ class Orders:
         except TimeoutError as error:
             raise TargetError("target_timeout", f"{verb}: no answer of the host", sent=sent) from error
         except (OSError, _Broken) as error:
-            raise TargetError("target_unreachable", f"{verb}: {error}", sent=sent) from error
+            code = "admin_login_refused" if _DENIED in str(error) and not sent else "target_unreachable"
+            raise TargetError(code, f"{verb}: {error}", sent=sent) from error
         finally:
             await _put_down(process)
         if "refused" in answer:

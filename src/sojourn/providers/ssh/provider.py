@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sojourn.core.errors import Invalid, TargetError
 from sojourn.core.secret import Secret
+from sojourn.core.standing import Standing
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import (
     Check,
@@ -33,6 +34,7 @@ from sojourn.providers._http import within
 from sojourn.providers.ssh.certificates import Wish, certify, new_serial, private_pem
 from sojourn.providers.ssh.config import Settings, Template, authority, configured, template
 from sojourn.providers.ssh.orders import Orders
+from sojourn.providers.ssh.standing import standing_keys
 
 METHOD_SECONDS: Final = 10.0
 FENCE: Final = timedelta(seconds=3)
@@ -150,10 +152,14 @@ class OpenSsh:
             if isinstance(one, dict) and one.keys() >= {"handle", "id", "at"}
         ]
 
+    async def standing(self, prefix: str) -> Sequence[Standing]:
+        """Every key in the host's lists of authorized keys: none of them is ours."""
+        async with within("standing", METHOD_SECONDS):
+            return standing_keys(await self._order("keys", prefix), self._settings.host)
+
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Admit a canary by the first template, log in with it, end it, and try again."""
-        raw = next((dict(self._templates[name]) for name in sorted(self._templates)), None)
-        return await Canary(self, self._clock, self._is_let_in).run(prefix, raw)
+        return await Canary(self, self._clock, self._is_let_in).run(prefix, self._templates)
 
     async def close(self) -> None:
         """Remove what was on the disk for the orders."""
