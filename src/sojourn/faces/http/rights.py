@@ -27,6 +27,8 @@ TAKES_AWAY: Final = frozenset(
         "offboard_owner",
         "revoke_key",
         "withdraw_approval",
+        "remove_hook",
+        "unlink_person",
     }
 )
 """Operations that can only remove access."""
