@@ -242,7 +242,7 @@ class Deployment:
             feed_places=places,
             watch_places=Places(WATCHERS),
             pace=Pace(self.settings.calls_per_second),
-            meters=Meters(places),
+            meters=Meters(places, self._rules.book),
             verbs=self.verbs,
             peers=self._peers,
             nonce_secret=self._nonce_secret,

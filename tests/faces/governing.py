@@ -144,6 +144,7 @@ class Weighs:
         *,
         chunk: str | None,
         actions: Mapping[str, int],
+        failed: int,
     ) -> bool:
         return chunk is not None
 

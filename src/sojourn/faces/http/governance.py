@@ -125,6 +125,7 @@ class WeighUsage(Protocol):
         *,
         chunk: str | None,
         actions: Mapping[str, int],
+        failed: int,
     ) -> bool: ...
 
     async def weigh(self, session: Session, /) -> Weighed: ...
