@@ -166,10 +166,23 @@ async def test_an_unlinking_that_comes_between_leaves_no_answer(world: World) ->
     async def meanwhile(person: Client, approval: ApprovalId) -> None:
         await world.hooks.unlink("chat", "U-ada")
 
-    with pytest.raises(Conflict, match="stale"):
+    with pytest.raises(Refused, match="unlinked_person"):
         await world.answers("chat", message(world, of(asked)), of(asked), meanwhile)
 
     assert not (await world.found(asked.id)).answers
+
+
+async def test_a_linking_of_somebody_else_that_comes_between_does_no_harm(world: World) -> None:
+    _, asked = await world.wish()
+    newcomers = iter(["U-1"])
+
+    async def meanwhile(person: Client, approval: ApprovalId) -> None:
+        for newcomer in newcomers:
+            await world.hooks.link("chat", newcomer, world.people["eve"])
+
+    answered = await world.answers("chat", message(world, of(asked)), of(asked), meanwhile)
+
+    assert answered.state is ApprovalState.APPROVED
 
 
 async def test_a_hook_that_only_tells_takes_no_answer_and_links_nobody(world: World) -> None:

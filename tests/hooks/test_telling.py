@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
+from sojourn.client.jsonfacts import member
 from sojourn.core.approval import hash_of
+from sojourn.core.errors import NotFound
 from sojourn.core.hook import GIVE_UP_AFTER, RETRY_CEILING, retry_after
+from sojourn.core.session import State
 from sojourn.core.signed_message import require_signed
-from sojourn.services.tell_hooks import HOLD
-from tests.hooks.world import ISSUER, World
+from sojourn.services.tell_hooks import HOLD, TellHooks
+from tests.hooks.world import ISSUER, URL, Sealing, World
 
 pytestmark = pytest.mark.anyio
 SECOND = timedelta(seconds=1)
@@ -60,6 +65,19 @@ async def test_what_happened_is_told_in_order_and_nothing_else(world: World) -> 
     assert data["cause"] == {"reason": "killed", "source": "client:ada", "detail": "enough"}
     places = [str(one["sequence"]) for one in told(world)]
     assert places == sorted(places)
+
+
+async def test_an_event_tells_state_and_cause_as_they_were_however_late_it_comes(world: World) -> None:
+    hook = await world.furnish("session.suspended", "session.ending")
+    session = await world.active()
+    await world.suspend(session)
+    await world.kill(session)
+
+    await world.node().turn(hook)
+
+    suspended, ending = (member(one, "data") for one in told(world))
+    assert (suspended["state"], member(suspended, "cause")["reason"]) == ("suspended", "suspended")
+    assert (ending["state"], member(ending, "cause")["reason"]) == ("revoking", "killed")
 
 
 async def test_what_happened_before_a_hook_was_added_is_not_told(world: World) -> None:
@@ -187,5 +205,43 @@ async def test_a_hook_that_is_removed_has_no_secret_left(world: World) -> None:
 
     await world.hooks.remove("chat")
 
+    await world.wish()
+    with pytest.raises(NotFound, match="unknown_hook"):
+        await world.node().turn(hook)
     assert await world.store.sealed(f"hook:{hook.id}") is None and not await world.store.hooks()
+    assert world.receiver.got == []
     assert await world.store.replay_differences() == []
+
+
+class OneIsSilent:
+    """Answers everywhere but at `URL`, where a request hangs for ever."""
+
+    def __init__(self) -> None:
+        self.asked, self.told = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        if url == URL:
+            self.asked.set()
+            await asyncio.Event().wait()
+        if b"sojourn.session.ended" in body:
+            self.told.set()
+        return 204
+
+
+async def test_a_hook_that_never_answers_holds_up_neither_an_end_nor_another_hook(world: World) -> None:
+    await world.furnish()
+    await world.hooks("other", "https://other.example/", events=["session.ended"], answers=False, by="ada")
+    send = OneIsSilent()
+    node = TellHooks(world.store, world.clock, send, sealer=Sealing(), issuer=ISSUER, holder="node")
+    session, _ = await world.wish()
+
+    telling = asyncio.create_task(node.run())
+    async with asyncio.timeout(20):
+        await send.asked.wait()
+        await world.kill(session)
+        await send.told.wait()
+    telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
+
+    found = await world.store.session(session.id)
+    assert found is not None and found.state is State.ENDED

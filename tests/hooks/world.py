@@ -18,14 +18,16 @@ from sojourn.core.errors import Unavailable
 from sojourn.core.hook import EVENTS, Hook
 from sojourn.core.ids import CLIENT, SESSION, ApprovalId, ClientId, OwnerId, SessionId, from_uuid
 from sojourn.core.secret import Secret
-from sojourn.core.session import Session, request
+from sojourn.core.session import Session, activate, approve, request
 from sojourn.core.window import Window
 from sojourn.services._asking import request_for
 from sojourn.services.add_hook import AddHook
 from sojourn.services.answer_by_hook import AnswerByHook
 from sojourn.services.approve_session import ApproveSession
 from sojourn.services.end_session import EndSession
+from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.tell_hooks import TellHooks
+from tests.rig.poll import pace
 from tests.rig.store import START, a_session
 
 ISSUER, URL = "https://sojourn.example", "https://chat.example/in"
@@ -45,6 +47,7 @@ class Hand:
         return (self.at - START).total_seconds()
 
     async def sleep(self, seconds: float) -> None:
+        await pace(0.005)
         self.at += timedelta(seconds=seconds)
 
 
@@ -82,6 +85,7 @@ class World:
     def __init__(self, store: SqlStore) -> None:
         self.store, self.clock, self.entropy = store, Hand(), SystemEntropy()
         self.end = EndSession(store, self.clock, self.entropy, Settings(ISSUER))
+        self.suspends = SuspendSession(store, self.clock, self.entropy, Settings(ISSUER))
         self.approve = ApproveSession(store, self.clock, self.entropy, self.end)
         self.hooks = AddHook(store, self.clock, self.entropy, Sealing())
         self.answers = AnswerByHook(store, self.clock, self.approve, Sealing())
@@ -128,6 +132,18 @@ class World:
         waiting, asked = request_for(wanted, runner, RULE, self.entropy)
         await self.store.commit(Change(steps=(request(waiting), ask(asked))))
         return waiting, asked
+
+    async def active(self) -> Session:
+        """A session that works."""
+        waiting, _ = await self.wish()
+        now = self.clock.now()
+        step = activate(approve(waiting, "charter", now).row, now)
+        granted = approve(waiting, "charter", now).then(step)
+        await self.store.commit(Change(steps=(granted,)))
+        return granted.row
+
+    async def suspend(self, session: Session) -> None:
+        await self.suspends(session.id, Cause(Reason.SUSPENDED, "client:ada"))
 
     async def kill(self, session: Session) -> None:
         await self.end(session.id, Cause(Reason.KILLED, "client:ada", "enough"))

@@ -69,16 +69,19 @@ def about_approval(approval: Approval, requester: str, answer_at: str | None, no
     }
 
 
-def about_session(session: Session) -> Data:
-    """Whose session it is, for what, and how it stands."""
+def about_session(session: Session, record: LeafRecord) -> Data:
+    """Whose session it is and for what; state and cause are those that the fact speaks of."""
+    changes = record.body.get("changes")
+    told = changes if isinstance(changes, dict) else {}
+    cause = told.get("cause")
     return {
         "session": session.id,
         "client": session.client,
         "owner": session.owner,
         "charter": session.charter,
         "task": {"kind": session.task.kind, "ref": session.task.ref},
-        "state": str(session.state),
-        "cause": _cause(session.cause),
+        "state": told.get("state", str(session.state)),
+        "cause": cause if isinstance(cause, dict) else _cause(session.cause),
     }
 
 

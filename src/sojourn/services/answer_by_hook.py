@@ -24,9 +24,11 @@ from sojourn.ports.keys import Sealer
 from sojourn.ports.store import Store
 from sojourn.ports.trigger import Delivery
 from sojourn.services._hooks import hook_called, secret_of, unknown
+from sojourn.services._retry import decide_again
 from sojourn.services.approve_session import ApproveSession, Channel
 
 ANSWERED: Final = "hook_answer"
+_TRIES: Final = 3
 
 MayAnswer = Callable[[Client, ApprovalId], Awaitable[None]]
 """Refuses an operator whom a policy forbids to answer requests."""
@@ -50,6 +52,14 @@ class AnswerByHook:
             Refused: codes `unlinked_person`, `replayed`, and those of `ApproveSession`.
             Conflict: as `ApproveSession`.
         """
+
+        async def attempt() -> Approval:
+            return await self._attempt(name, delivery, said, may)
+
+        # Somebody may have been linked or unlinked meanwhile: look again who speaks.
+        return await decide_again(attempt, self._clock, tries=_TRIES)
+
+    async def _attempt(self, name: str, delivery: Delivery, said: Said, may: MayAnswer) -> Approval:
         hook = await hook_called(self._store, name)
         if not hook.answers:
             raise unknown()

@@ -26,7 +26,6 @@ from sojourn.core.notice import (
     event_of,
 )
 from sojourn.core.record import FactKind
-from sojourn.core.secret import Secret
 from sojourn.core.signed_message import headers_of
 from sojourn.ledger.leaf import LeafRecord, read_leaf
 from sojourn.ports.clock import Clock
@@ -117,7 +116,6 @@ class TellHooks:
         return reached.run_at is None and reached.next > place.next
 
     async def _go_on(self, hook: Hook, place: HookPlace, until: datetime) -> HookPlace:
-        secret = await secret_of(self._store, self._sealer, hook)
         for entry in await self._store.journal(place.next, limit=PAGE):
             record = read_leaf(entry.leaf)
             if record.kind not in hook.events:
@@ -125,7 +123,7 @@ class TellHooks:
                 continue
             if self._clock.now() >= until:
                 return place
-            place = self._after(hook, place, await self._tell(hook, record, secret))
+            place = self._after(hook, place, await self._tell(hook, record))
             if place.run_at is not None:
                 self._reached.pop(hook.id, None)
                 return place
@@ -141,7 +139,8 @@ class TellHooks:
         log.warning("hook `%s` was never told of fact %d: %s", hook.name, place.next, told.error)
         return HookPlace(place.next + 1, given_up=place.given_up + 1, error=told.error)
 
-    async def _tell(self, hook: Hook, record: LeafRecord, secret: Secret) -> _Told:
+    async def _tell(self, hook: Hook, record: LeafRecord) -> _Told:
+        secret = await secret_of(self._store, self._sealer, hook)  # gone with the hook: nothing more is told
         data, until = await self._about(hook, record)
         if self._clock.now() >= until:
             return _Told("too old to be told")
@@ -171,7 +170,7 @@ class TellHooks:
                 return {"key": row}, until
             case _:
                 session = await self._store.session(SessionId(record.session or ""))
-                return (about_session(session) if session else {}), until
+                return (about_session(session, record) if session else {}), until
 
     async def _about_approval(
         self, hook: Hook, record: LeafRecord, until: datetime

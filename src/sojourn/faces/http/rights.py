@@ -27,7 +27,6 @@ TAKES_AWAY: Final = frozenset(
         "offboard_owner",
         "revoke_key",
         "withdraw_approval",
-        "remove_hook",
         "unlink_person",
     }
 )
