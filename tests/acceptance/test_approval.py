@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.client.jsonfacts import Json, members, text
-from sojourn.client.profile import Profile
+from sojourn.cli.exits import Exit
+from sojourn.cli.table import run_table
+from sojourn.client.jsonfacts import Json, members, parse_object, text
+from sojourn.client.profile import Profile, save_profile
 from sojourn.client.signing import Es256Key
 from sojourn.core.errors import SojournError, Unavailable
 from tests.rig.chat import Chat, running_chat
@@ -91,14 +93,19 @@ def _bea_again(system: System) -> Profile:
 
 
 def test_a_request_reaches_the_chat_across_a_crash_and_the_answer_from_there_counts_once(
-    system: System, chat: Chat
+    system: System, chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bea = system.caller(_bea_again(system))
-    added = system.operator.ask("POST", "/v1/hooks", {"name": "chat", "url": chat.url, "answers": True})
-    chat.secret, url = text(added.json(), "secret"), text(added.json(), "answer_at")
-    bea.ask("POST", "/v1/hooks/chat/people", {"person": "U-bea"})
-    inside = {"name": "inside", "url": "https://127.0.0.2/in"}
-    system.operator.ask("POST", "/v1/hooks", inside)
+    place = system.profile_path("bea")
+    save_profile(place, _bea_again(system))
+
+    def hook(*words: str) -> Json:
+        assert run_table(["hook", *words, "--profile", str(place), "--json"]) == Exit.OK
+        return parse_object(capsys.readouterr().out)
+
+    added = hook("add", "chat", "--url", chat.url, "--answers")
+    chat.secret, url = text(added, "secret"), text(added, "answer_at")
+    hook("link", "chat", "U-bea")
+    hook("add", "inside", "--url", "https://127.0.0.2/in", "--event", "session.ended")
     chat.status = 503
     with ThreadPoolExecutor() as pool:
         opening = pool.submit(system.open, "chat")
@@ -122,5 +129,7 @@ def test_a_request_reaches_the_chat_across_a_crash_and_the_answer_from_there_cou
     system.end(session)
     until(lambda: [one for one in chat.of("session.ended") if one["session"] == session], within_s=20)
     assert chat.unsigned == 0
-    hooks = {one["name"]: one for one in members(system.operator.ask("GET", "/v1/hooks").json(), "hooks")}
+    hooks = {one["name"]: one for one in members(hook("ls"), "hooks")}
     assert "private network" in str(hooks["inside"]["told"]), "a host that the file does not name"
+    hook("unlink", "chat", "U-bea")
+    assert hook("rm", "chat")["people"] == []
