@@ -37,6 +37,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
 TRIGGERS: Final[Mapping[str, str]] = {
     "github_webhook": "sojourn.triggers.github_webhook:GithubWebhook",
     "gitlab_webhook": "sojourn.triggers.gitlab_webhook:GitlabWebhook",
+    "kubernetes_jobs": "sojourn.triggers.kubernetes_jobs:KubernetesJobs",
     "kubernetes_pods": "sojourn.triggers.kubernetes_pods:KubernetesPods",
     "signed_webhook": "sojourn.triggers.signed_webhook:SignedWebhook",
 }

@@ -9,7 +9,6 @@ import asyncio
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +28,6 @@ from sojourn.adapters.spiffe_bundles import SpiffeBundles
 from sojourn.adapters.sql_store import SqlStore
 from sojourn.adapters.system_clock import SystemClock, SystemEntropy
 from sojourn.adapters.waking_store import Wake, waking
-from sojourn.catalog import TRIGGERS
 from sojourn.client.profile import profile_path
 from sojourn.config import Settings
 from sojourn.core.change import Change, Once
@@ -45,11 +43,11 @@ from sojourn.faces.http.peer import PeerTrust
 from sojourn.faces.http.replay import Replays
 from sojourn.jose import VerifyKey
 from sojourn.jose.certificates import registered
+from sojourn.outside import Outside
 from sojourn.ports.attestor import Attestor
 from sojourn.ports.clock import Clock
 from sojourn.ports.issuers import Federation
 from sojourn.ports.store import Store
-from sojourn.ports.trigger import PushTrigger, WatchTrigger
 from sojourn.ruling import Ruling
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._keys import Keys
@@ -59,7 +57,6 @@ from sojourn.services._targets import sealed_name
 from sojourn.services.activate_approved import ActivateApproved
 from sojourn.services.activate_session import ActivateSession
 from sojourn.services.add_target import AddTarget
-from sojourn.services.add_trigger import AddTrigger
 from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.apply_charter import ApplyCharter
 from sojourn.services.approve_session import ApproveSession
@@ -95,13 +92,11 @@ from sojourn.services.replace_credential import ReplaceCredential
 from sojourn.services.resume_session import ResumeSession
 from sojourn.services.revoke_key import RevokeKey
 from sojourn.services.rotate_key import RotateKey
-from sojourn.services.route_signals import RouteSignals
 from sojourn.services.seal_journal import SealJournal
 from sojourn.services.step_up import StepUp
 from sojourn.services.suspend_session import SuspendSession
 from sojourn.services.sweep_deadlines import SweepDeadlines
 from sojourn.services.tend_keys import TendKeys
-from sojourn.services.watch_triggers import WatchTriggers
 from sojourn.services.weigh_usage import WeighUsage
 from sojourn.services.write_evidence import WriteEvidence
 from sojourn.services.write_status import WriteStatus
@@ -145,9 +140,8 @@ class Deployment:
         self._beats = BeatBook(self.store)
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
-        self._triggers = _triggers()
-        kinds = {name: one for name, one in self._triggers.items() if isinstance(one, PushTrigger)}
-        self._signals = RouteSignals(self.store, self.clock, self._end, sealer=keys.sealer, kinds=kinds)
+        self._outside = Outside(self.store, self.clock, self.entropy, keys.sealer, end=self._end)
+        self._federation = federation
         self._attestors = _attestors(
             self.store, self.clock, settings.issuer, federation=federation, peers=self._peers
         )
@@ -228,7 +222,8 @@ class Deployment:
                 store, clock, PreflightTarget(store, clock, self._providers, settings), settings
             ),
             kills=CarryOutKills(store, clock, self._end),
-            watch=WatchTriggers(store, clock, self._signals, self._watching()),
+            watch=self._outside.watch,
+            hooks=self._outside.tell(self._federation.hook_hosts, issuer=settings.issuer, holder=holder),
             rules=self._rules.reevaluate,
         )
 
@@ -247,7 +242,7 @@ class Deployment:
             feed_places=places,
             watch_places=Places(WATCHERS),
             pace=Pace(self.settings.calls_per_second),
-            meters=Meters(places),
+            meters=Meters(places, self._rules.book),
             verbs=self.verbs,
             peers=self._peers,
             nonce_secret=self._nonce_secret,
@@ -340,9 +335,6 @@ class Deployment:
             self._tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
         )
 
-    def _watching(self) -> Mapping[str, WatchTrigger]:
-        return {name: one for name, one in self._triggers.items() if isinstance(one, WatchTrigger)}
-
     def _activating(self, mint: MintTokens) -> ActivateSession:
         return ActivateSession(
             self.store,
@@ -359,12 +351,13 @@ class Deployment:
     def _governance(self, activate: ActivateSession) -> Governance:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         order = OrderKill(store, clock, entropy, settings)
+        approve = ApproveSession(store, clock, entropy, self._end, may=self._rules.book.require_approve)
         return Governance(
             order_kill=order,
             offboard=OffboardOwner(store, clock, order),
             lower=LowerGrants(store, clock, entropy, providers=self._providers, settings=settings),
             enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
-            approve=ApproveSession(store, clock, entropy, self._end, may=self._rules.book.require_approve),
+            approve=approve,
             activate=ActivateApproved(
                 store,
                 clock,
@@ -374,18 +367,12 @@ class Deployment:
                 shorten=self._rules.shorten,
             ),
             usage=WeighUsage(store, clock, entropy, self._end),
-            signals=self._signals,
+            signals=self._outside.signals,
             step_up=StepUp(store, clock, entropy, self._short_tokens()),
-            triggers=AddTrigger(store, clock, entropy, sealer=self._sealer, kinds=tuple(TRIGGERS)),
+            triggers=self._outside.triggers,
+            hooks=self._outside.hooks,
+            answer_by_hook=self._outside.answers(approve),
         )
-
-
-def _triggers() -> Mapping[str, object]:
-    made: dict[str, object] = {}
-    for name, place in TRIGGERS.items():
-        module, _, attribute = place.partition(":")
-        made[name] = getattr(import_module(module), attribute)()
-    return made
 
 
 def _attestors(

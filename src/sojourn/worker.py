@@ -1,4 +1,4 @@
-"""The loops that keep promises: reap, sweep, kill, announce, rule, seal, preflight, forget, tend keys.
+"""The loops that keep promises: reap, sweep, kill, announce, rule, seal, tell, preflight, forget, tend keys.
 
 Each loop waits for a wake-up or for its period, whichever comes first, and outlives every
 error: an error is logged and counted, and the loop goes on. That the store is away is told
@@ -22,6 +22,7 @@ from sojourn.services.announce_revocations import AnnounceRevocations
 from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.reap_leases import ReapLeases
 from sojourn.services.sweep_deadlines import SweepDeadlines
+from sojourn.services.tell_hooks import TellHooks
 from sojourn.services.watch_triggers import WatchTriggers
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Worker:
         kills: CarryOutKills | None = None,
         watch: WatchTriggers | None = None,
         rules: Runs | None = None,
+        hooks: TellHooks | None = None,
     ) -> None:
         self._reap = reap
         self._sweep = sweep
@@ -98,6 +100,7 @@ class Worker:
         self._kills = kills
         self._watch = watch
         self._rules = rules
+        self._hooks = hooks
         self.errors: Counter[str] = Counter()  # by loop: defects
         self.away: Counter[str] = Counter()  # by loop: the store could not answer
 
@@ -112,6 +115,8 @@ class Worker:
                 group.create_task(self._for_ever("kills", self._killing))
             if self._watch is not None:
                 group.create_task(self._for_ever("watch", self._watch.run))
+            if self._hooks is not None:
+                group.create_task(self._for_ever("hooks", self._hooks.run))
             if self._rules is not None:
                 group.create_task(self._for_ever("rules", self._holding_to_rules))
             if self._seal is not None:

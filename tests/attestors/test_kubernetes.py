@@ -37,6 +37,16 @@ async def test_a_pod_is_recognised_by_its_uids_and_its_image(world: World, clust
     assert "kubernetes.image" in seen.pinned and "kubernetes.pod_uid" in seen.identity
 
 
+async def test_the_job_that_made_a_pod_is_a_fact_and_not_pinned(world: World, cluster: Cluster) -> None:
+    pod = await ready(world, cluster)
+    pod.job_uid = "0b4d2f5c-0000-4000-8000-1234567890ab"
+
+    seen = await world.attest(KIND, cluster.token(pod, US))
+
+    assert seen.context["kubernetes.job_uid"] == pod.job_uid
+    assert "kubernetes.job_uid" not in seen.pinned | seen.identity
+
+
 async def test_its_token_is_reusable_by_design(world: World, cluster: Cluster) -> None:
     pod = await ready(world, cluster)
     token = cluster.token(pod, US)

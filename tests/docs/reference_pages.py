@@ -36,6 +36,7 @@ _SERVING: Final[Mapping[str, str]] = {
     "key": "a PEM file with its key",
     "issuers": "tables of [issuers](../guides/federate-a-workload.md): private addresses, CA, where to ask",
     "trust_domains": "tables of [SPIFFE trust domains](attestors/spiffe.md): endpoint, profile, bundle",
+    "hook_hosts": "tables of [hosts of hooks](../guides/answer-from-a-chat.md): private addresses, CA",
     "client_authorities": "a PEM file of authorities; with it, callers may show a certificate (RFC 8705)",
     "client_cert_proxies": "addresses of proxies whose `Client-Cert` header (RFC 9440) is believed",
     "signer": "the socket of `sojourn signer`; without it, signing keys are opened in the server's process",
@@ -63,6 +64,7 @@ _IDS: Final[Mapping[str, str]] = {
     "KILL": "kill order",
     "APPROVAL": "request for approval",
     "TRIGGER": "trigger",
+    "HOOK": "hook",
     "POLICY": "policy set",
     "REVIEW": "review of a break-glass session",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -11,7 +11,8 @@ from sojourn.core.change import Once
 from sojourn.core.client import Client
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Invalid, NotFound, Refused
-from sojourn.core.ids import KILL, ApprovalId, KillId, SessionId
+from sojourn.core.hook import Hook, HookPlace, Said
+from sojourn.core.ids import KILL, ApprovalId, HookId, KillId, SessionId
 from sojourn.core.kill import Kill, KillState, Selector, Selects
 from sojourn.core.secret import Secret
 from sojourn.core.session import Session, State, lower
@@ -48,6 +49,12 @@ class NoOrders:
 
     async def triggers(self) -> Sequence[Trigger]:
         return []
+
+    async def hooks(self) -> Sequence[Hook]:
+        return []
+
+    async def hook_place(self, hook: HookId) -> HookPlace | None:
+        return None
 
     async def approvals(self, subject: str | None = None) -> Sequence[Approval]:
         return []
@@ -137,6 +144,7 @@ class Weighs:
         *,
         chunk: str | None,
         actions: Mapping[str, int],
+        failed: int,
     ) -> bool:
         return chunk is not None
 
@@ -159,6 +167,33 @@ class Outside:
         raise NotFound("unknown_trigger", "there is no such trigger")
 
 
+class NoHooks:
+    """No hook is known, and none can be added."""
+
+    async def __call__(
+        self, name: str, url: str, *, events: Sequence[str], answers: bool, by: str
+    ) -> tuple[Hook, Secret]:
+        raise Invalid("bad_url", "no address will do")
+
+    async def remove(self, name: str) -> Hook:
+        raise NotFound("unknown_hook", "there is no such hook")
+
+    async def link(self, name: str, person: str, by: Client) -> Hook:
+        raise NotFound("unknown_hook", "there is no such hook")
+
+    async def unlink(self, name: str, person: str) -> Hook:
+        raise NotFound("unknown_hook", "there is no such hook")
+
+    async def answer(
+        self,
+        name: str,
+        delivery: Delivery,
+        said: Said,
+        may: Callable[[Client, ApprovalId], Awaitable[None]],
+    ) -> Approval:
+        raise NotFound("unknown_hook", "there is no such hook")
+
+
 class NoSteps:
     """No action can be asked for."""
 
@@ -172,7 +207,7 @@ class NoSteps:
 def governance_of(store: Rows) -> Governance:
     """Every scripted verb."""
     orders, shrink = Orders(), Shrink(store)
-    answers = Answers()
+    answers, hooks = Answers(), NoHooks()
     return Governance(
         order_kill=orders,
         offboard=Offboards(orders),
@@ -184,4 +219,6 @@ def governance_of(store: Rows) -> Governance:
         signals=Outside(),
         triggers=Outside(),
         step_up=NoSteps(),
+        hooks=hooks,
+        answer_by_hook=hooks.answer,
     )

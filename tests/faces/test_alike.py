@@ -29,16 +29,13 @@ ABSENT: Mapping[str, tuple[str, ...]] = {
     "name": ("nowhere", new_id(TARGET), new_id(CHARTER)),
     "kid": ("a" * 43, "x"),
     "purpose": ("nothing", "x"),
+    "person": ("nobody", "x"),
     "approval_id": (new_id(APPROVAL), "apr_x", new_id(SESSION)),
     "kill_id": (new_id(KILL), "kil_x", new_id(SESSION)),
 }
 WITHIN = {"grant": "orders", "path": "x"}  # names within a session: of a foreign one nobody knows any
-# What everybody may read is no secret, and a trigger's sender is judged by what it signs.
-NAMING = [
-    row
-    for row in ROUTES
-    if "{" in row.path and row.who is not Who.ANYBODY and not row.path.startswith("/signals/")
-]
+# What everybody may read is no secret, and who sends to a trigger or hook is judged by what it signs.
+NAMING = [row for row in ROUTES if "{" in row.path and row.who not in (Who.ANYBODY, Who.SIGNATURE)]
 
 FOR_CLIENTS = [row for row in NAMING if row.who in (Who.CLIENT, Who.EITHER)]
 
@@ -52,6 +49,7 @@ def _there(world: World, session: str) -> Mapping[str, str]:
         "name": "demo",
         "kid": world.signer.kid,
         "purpose": "tokens",
+        "person": "U-ada",
         "approval_id": new_id(APPROVAL),
         "kill_id": new_id(KILL),
     }

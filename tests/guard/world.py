@@ -89,6 +89,8 @@ class Plane:
         self.garbage = False
         self.clock_off = timedelta(0)
         self.feed_questions = 0
+        self.calls_left: int | None = None  # of every budget; None: nothing is limited
+        self.reports: list[dict[str, Any]] = []
 
     @property
     def profile(self) -> GuardProfile:
@@ -107,6 +109,7 @@ class Plane:
                 Route("/oauth2/jwks", self._keys),
                 Route("/oauth2/token", self._token, methods=["POST"]),
                 Route("/v1/feed", self._feed, methods=["POST"]),
+                Route("/v1/usage", self._usage, methods=["POST"]),
             ]
         )
 
@@ -126,6 +129,21 @@ class Plane:
         return JSONResponse(
             {"access_token": "guard-token", "token_type": "DPoP", "expires_in": 300, "scope": "feed"}
         )
+
+    async def _usage(self, request: Request) -> Response:
+        await self._maybe_swallow()
+        body = await request.json()
+        self.reports += body.get("reports", [])
+        wanted = body.get("reserve")
+        if wanted is None or self.calls_left is None:
+            reserved = wanted and {"chunk": None, "given": wanted["want"], "limited": False}
+            return JSONResponse({"taken": [], "reserved": reserved})
+        given = min(self.calls_left, wanted["want"]["calls"])
+        if not given:
+            return JSONResponse({"code": "budget_spent", "detail": "none left"}, 403)
+        self.calls_left -= given
+        part = {"chunk": f"chunk-{self.calls_left}", "given": {"calls": given}, "limited": True}
+        return JSONResponse({"taken": [], "reserved": part})
 
     async def _feed(self, request: Request) -> Response:
         self.feed_questions += 1

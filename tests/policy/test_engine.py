@@ -26,7 +26,7 @@ QUESTION: Final = Question(
     {
         "task_ref": "1", "grants": frozenset({"g"}), "targets": frozenset(), "audiences": frozenset({"https://a"}),
         "actions": frozenset({"read"}), "attested": frozenset(), "phase": "", "age_s": 5, "generation": 1,
-        "renewals_left": 0, "audience": "https://a", "action": "read",
+        "renewals_left": 0, "drift": 0, "audience": "https://a", "action": "read",
     },
 )  # fmt: skip
 ALL: Final = '@id("all") permit (principal, action, resource);\n'

@@ -10,7 +10,7 @@ import pytest
 
 from sojourn.core.approval import Approval, ApprovalState, hash_of, status
 from sojourn.core.change import Change
-from sojourn.core.charter import ApprovalRule, apply
+from sojourn.core.charter import ApprovalRule, OnDrift, PinRule, apply
 from sojourn.core.client import Client, Role, register
 from sojourn.core.ending import Reason
 from sojourn.core.errors import Conflict, Invalid, Refused
@@ -294,5 +294,26 @@ def test_a_policy_may_forbid_a_person_to_approve_and_never_to_deny() -> None:
         with pytest.raises(Refused, match="policy_refused"):
             await desk.say(asked, "ada")
         assert (await desk.say(asked, "ada", yes=False)).state is ApprovalState.DENIED
+
+    people(story)
+
+
+def test_a_context_that_drifts_before_the_activation_is_named_and_the_yes_waits() -> None:
+    async def story(desk: Desk) -> None:
+        newest = max(await desk.world.store.charters(), key=lambda one: one.number)
+        pins = (PinRule("github.actor", OnDrift.SUSPEND),)
+        again = replace(newest, id=CharterId("cha_3"), number=newest.number + 1, pins=pins)
+        await desk.world.store.commit(Change(steps=(apply(again),)))
+        desk.process.vouch.observed = {"github.actor": "ann"}
+        session, asked = await desk.open()
+        for name in ("ada", "carol"):
+            await desk.say(asked, name)
+        desk.process.vouch.observed = {"github.actor": "mal"}
+
+        with pytest.raises(Refused, match="context_changed: `github.actor` was `ann`, is `mal`"):
+            await desk.come(session)
+
+        desk.process.vouch.observed = {"github.actor": "ann"}
+        assert (await desk.come(session)).state is State.ACTIVE
 
     people(story)

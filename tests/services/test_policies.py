@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from prometheus_client import generate_latest
 
 from sojourn.adapters.cedar_policy import CedarEngine
 from sojourn.core.change import Change
@@ -14,7 +15,9 @@ from sojourn.core.errors import Invalid, Refused, Unavailable
 from sojourn.core.ids import POLICY, ClientId, OwnerId, PolicyId, from_uuid
 from sojourn.core.policy import PolicySet, apply
 from sojourn.core.session import State
-from sojourn.core.usage import Amounts, Usage
+from sojourn.core.usage import Amounts, Usage, Use
+from sojourn.faces.http.limits import Places
+from sojourn.faces.http.meters import Meters
 from sojourn.services.apply_policy import ApplyPolicy
 from sojourn.services.keep_allowed import KeepAllowed
 from sojourn.services.policy_book import PolicyBook
@@ -208,5 +211,55 @@ def test_a_policy_may_keep_somebody_from_saying_yes() -> None:
         with pytest.raises(Refused, match="not-ada"):
             await book.require_approve(live, person, world.clock.now())
         await book.require_approve(live, replace(person, name="bo"), world.clock.now())
+
+    play(story)
+
+
+ENOUGH = (
+    ALL
+    + """@id("enough") forbid (principal, action == Sojourn::Action::"continue", resource)
+when { context.failures >= 3 || context.drift >= 2 };"""
+)
+
+
+def test_failed_calls_and_drifts_are_facts_that_may_end_a_session() -> None:
+    async def story(world: World, process: Node) -> None:
+        await write(world, ENOUGH, 1)
+        live = (await world.open(process)).session
+        book = PolicyBook(world.store, world.clock, CedarEngine())
+        keep = KeepAllowed(book, world.clock, end=process.end, suspend=process.suspend)
+
+        async def fail(calls: int) -> None:
+            used = Use(live.id, live.id, "guard", Amounts(calls=calls), failed=calls)
+            await world.store.report_use(used, world.clock.now())
+
+        await fail(2)
+        assert (await keep.verdict(live)).allowed
+        assert not (await keep.verdict(replace(live, drifts=2))).allowed
+        await fail(1)
+        with pytest.raises(Refused, match="`enough`"):
+            await keep(live)
+        ended = await world.store.session(live.id)
+        assert ended is not None and ended.state not in (State.ACTIVE, State.SUSPENDED)
+
+    play(story)
+
+
+def test_what_policies_decide_is_counted_by_action_and_answer() -> None:
+    async def story(world: World, process: Node) -> None:
+        live = (await world.open(process)).session
+        await write(world, NO_OPEN, 1)
+        await write(world, "nonsense", 2)
+        book = PolicyBook(world.store, world.clock, CedarEngine())
+        for _ in range(2):
+            with pytest.raises(Refused):
+                await book.require_open(live)
+        await book.require_delegate(live, frozenset(), world.clock.now())
+
+        shown = generate_latest(Meters(Places(1), book).registry).decode()
+
+        assert 'sojourn_policy_decisions_total{action="open",answer="deny"} 2.0' in shown
+        assert 'sojourn_policy_decisions_total{action="delegate",answer="allow"} 1.0' in shown
+        assert "sojourn_policy_sets_unreadable_total 1.0" in shown
 
     play(story)

@@ -136,7 +136,8 @@ def test_a_pin_may_suspend_but_another_identity_always_ends() -> None:
         with pytest.raises(Refused) as refusal:
             await process.resume(opened.session.id, SHOWN, opened.session.key)
         assert refusal.value.code == "context_changed"
-        assert world.store.all_sessions()[0].state is State.SUSPENDED
+        (session,) = world.store.all_sessions()
+        assert (session.state, session.drifts) == (State.SUSPENDED, 1)
 
         platform.facts["github.run_id"] = "2"
         with pytest.raises(Refused):

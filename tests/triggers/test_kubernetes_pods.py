@@ -1,4 +1,4 @@
-"""Pods that end while they are watched, and while they are not."""
+"""Pods and Jobs that end while they are watched, and while they are not."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from sojourn.core.errors import Unavailable
 from sojourn.core.secret import Secret
 from sojourn.ports.trigger import Signal, WatchTrigger
+from sojourn.triggers._kubernetes import KubernetesWatch
+from sojourn.triggers.kubernetes_jobs import KubernetesJobs
 from sojourn.triggers.kubernetes_pods import KubernetesPods
 
 pytestmark = pytest.mark.anyio
@@ -70,7 +72,7 @@ async def running(cluster: Cluster) -> AsyncIterator[dict[str, str]]:
         server.close()
 
 
-async def heard(trigger: KubernetesPods, settings: dict[str, str], secret: Secret = TOKEN) -> list[Signal]:
+async def heard(trigger: KubernetesWatch, settings: dict[str, str], secret: Secret = TOKEN) -> list[Signal]:
     return [one async for signals in trigger.watch(settings, secret) for one in signals]
 
 
@@ -124,3 +126,35 @@ async def test_a_refused_token_or_a_dead_server_ends_nothing() -> None:
             await heard(KubernetesPods(), settings, Secret("another"))
     with pytest.raises(Unavailable, match="watch_lost"):
         await heard(KubernetesPods(), settings)
+
+
+def job(uid: str, **conditions: str) -> dict[str, object]:
+    said = [{"type": name, "status": status} for name, status in conditions.items()]
+    return {"metadata": {"uid": uid}, "status": {"conditions": said} if said else {}}
+
+
+async def test_a_job_is_over_when_it_is_complete_or_failed_and_not_when_it_only_means_to() -> None:
+    cluster = Cluster([job("a"), job("done", SuccessCriteriaMet="True", Complete="True")])
+    cluster.events = [
+        {"type": "MODIFIED", "object": job("a", Suspended="True")},
+        {"type": "MODIFIED", "object": job("a", FailureTarget="True")},
+        {"type": "MODIFIED", "object": job("a", Failed="False")},
+        {"type": "ADDED", "object": job("b")},
+        {"type": "MODIFIED", "object": job("a", FailureTarget="True", Failed="True")},
+        {"type": "DELETED", "object": job("b")},
+    ]
+    async with running(cluster) as settings:
+        signals = await heard(KubernetesJobs(), settings)
+
+    found = [(one.match["kubernetes.job_uid"], one.detail) for one in signals]
+    assert found == [("done", "job complete"), ("a", "job failed"), ("b", "job deleted")]
+    assert all(target.startswith("/apis/batch/v1/namespaces/ci/jobs?") for target in cluster.seen)
+
+
+async def test_a_job_whose_status_makes_no_sense_ends_nothing() -> None:
+    cluster = Cluster(
+        [job("a")], [{"type": "MODIFIED", "object": {**job("a"), "status": {"conditions": "x"}}}]
+    )
+    async with running(cluster) as settings:
+        with pytest.raises(Unavailable, match="watch_lost"):
+            await heard(KubernetesJobs(), settings)

@@ -91,7 +91,9 @@ class AskedPlatforms:
         if (phase := _member(pod, "status").get("phase")) in _OVER:
             raise Refused("job_finished", f"the pod has `{phase}`")
         images = _images(_listed(_member(pod, "spec"), "containers"))
-        return {"kubernetes.image": images[:_LONGEST_FACT]} if images else {}
+        seen = {"kubernetes.image": images[:_LONGEST_FACT]} if images else {}
+        job = _job_of(_listed(_member(pod, "metadata"), "ownerReferences"))
+        return {**seen, **({"kubernetes.job_uid": job} if job else {})}
 
     async def _ask(self, place: IssuerPlace, path: str, *, body: bytes | None = None) -> Fetched:
         secret = _read(place.api_token)
@@ -121,6 +123,16 @@ def _reviewed(user: Json) -> dict[str, str]:
         if isinstance(said, list) and len(said) == 1:
             facts[f"kubernetes.{name}"] = str(said[0])
     return facts
+
+
+def _job_of(owners: list[object]) -> str | None:
+    """The uid of the Job that made the pod, if one did."""
+    for one in owners:
+        if isinstance(one, dict) and one.get("controller") is True and one.get("kind") == "Job":
+            group, uid = str(one.get("apiVersion")).partition("/")[0], one.get("uid")
+            if group == "batch" and isinstance(uid, str) and 0 < len(uid) <= _LONGEST_FACT:
+                return uid
+    return None
 
 
 def _images(containers: list[object]) -> str:

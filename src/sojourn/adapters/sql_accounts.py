@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, PrimaryKeyConstraint, String, Table
+from sqlalchemy import Column, PrimaryKeyConstraint, String, Table, text
 
 from sojourn.adapters.sql_schema import metadata
 from sojourn.adapters.sql_types import Count, Identifier, Instant
@@ -19,6 +19,7 @@ account: Final = Table(
     Column("rows", Count, nullable=False),
     Column("bytes", Count, nullable=False),
     Column("cost", Count, nullable=False),
+    Column("failed", Count, nullable=False, server_default=text("0")),
     Column("used_at", Instant),
 )
 chunk: Final = Table(

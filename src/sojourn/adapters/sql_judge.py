@@ -29,6 +29,7 @@ LOCK_ORDER: Final = (
     RowKind.KILL,
     RowKind.APPROVAL,
     RowKind.TRIGGER,
+    RowKind.HOOK,
     RowKind.CLIENT,
     RowKind.CHARTER,
     RowKind.TARGET,

@@ -13,6 +13,7 @@ from sojourn.core.approval import Approval
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.deadlines import next_due
+from sojourn.core.hook import Hook
 from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
@@ -40,6 +41,7 @@ CHANGING: Final[Mapping[RowKind, tuple[str, ...]]] = {
     RowKind.POLICY: ("version", "doc"),
     RowKind.REVIEW: ("version", "done_at", "doc"),
     RowKind.KEY: ("version", "state", "doc"),
+    RowKind.HOOK: ("version", "removed_at", "doc"),
 }
 
 
@@ -91,6 +93,9 @@ def _indexed(kind: RowKind, row: Row) -> Columns:
         case RowKind.KEY:
             key = cast("SigningKey", row)
             return {"purpose": key.purpose.value, "state": key.state.value}
+        case RowKind.HOOK:
+            hook = cast("Hook", row)
+            return {"name": hook.name, "removed_at": hook.removed_at}
         case _:
             assert_never(kind)
 

@@ -261,6 +261,23 @@ Index(
     postgresql_where=text("removed_at IS NULL"),
 )
 
+hook: Final = Table(
+    "hook",
+    metadata,
+    Column("id", Identifier(ids.HOOK), primary_key=True),
+    Column("version", Count, nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("removed_at", Instant),
+    Column("doc", Text, nullable=False),
+)
+Index(
+    "uq_hook_name_in_use",
+    hook.c.name,
+    unique=True,
+    sqlite_where=text("removed_at IS NULL"),
+    postgresql_where=text("removed_at IS NULL"),
+)
+
 signing_key: Final = Table(
     "signing_key",
     metadata,
@@ -362,4 +379,5 @@ STATE_TABLES: Final[Mapping[RowKind, Table]] = {
     RowKind.APPROVAL: approval,
     RowKind.TRIGGER: trigger,
     RowKind.KEY: signing_key,
+    RowKind.HOOK: hook,
 }

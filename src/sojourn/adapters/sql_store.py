@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Select, Table, select
 
-from sojourn.adapters import sql_epoch, sql_usage
+from sojourn.adapters import sql_epoch, sql_hooks, sql_usage
 from sojourn.adapters import sql_reads as reads
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters import sql_work as work
@@ -23,7 +23,8 @@ from sojourn.core.change import Change, Errand
 from sojourn.core.charter import Budget, Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Conflict, Unavailable
-from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.hook import Hook, HookPlace
+from sojourn.core.ids import ApprovalId, ClientId, ErrandId, HookId, KillId, LeaseId, SessionId, TargetId
 from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
@@ -203,6 +204,27 @@ class SqlStore:
     async def triggers(self) -> Sequence[Trigger]:
         """Triggers that are not removed, in the order of their ids."""
         return await self._rows(Trigger, reads.trigger_docs(None))
+
+    async def hooks(self) -> Sequence[Hook]:
+        """Hooks that are not removed, in the order of their ids."""
+        table = schema.hook
+        return await self._rows(
+            Hook, select(table.c.doc).where(table.c.removed_at.is_(None)).order_by(table.c.id)
+        )
+
+    async def hook_place(self, hook: HookId) -> HookPlace | None:
+        """How far the hook has come; None before its first turn."""
+        return await self._read(lambda connection: sql_hooks.place(connection, hook))
+
+    async def hold_hook(self, hook: Hook, holder: str, now: datetime, until: datetime) -> HookPlace | None:
+        """Take the hook's place; None while another holds it, or it waits for its retry."""
+        return await self._write(
+            lambda connection: sql_hooks.hold(connection, hook, holder, now=now, until=until)
+        )
+
+    async def move_hook(self, hook: HookId, holder: str, to: HookPlace) -> bool:
+        """Write down how far the hook has come, and let go of it."""
+        return await self._write(lambda connection: sql_hooks.move(connection, hook, holder, to))
 
     async def approval(self, approval: ApprovalId) -> Approval | None:
         """The request of that id."""

@@ -50,6 +50,9 @@ def report(connection: Connection, use: Use, now: datetime) -> bool:
         _add(connection, use.account, Amounts(**back))
     if use.used.calls or use.actions:
         connection.execute(update(_ACCOUNT).where(_ACCOUNT.c.session == use.account).values(used_at=now))
+    if use.failed:
+        more = {"failed": _ACCOUNT.c.failed + use.failed}
+        connection.execute(update(_ACCOUNT).where(_ACCOUNT.c.session == use.account).values(**more))
     for subject, count in sorted(use.actions.items()):
         _count(connection, use.session, subject, count)
     return True
@@ -65,7 +68,8 @@ def usage(connection: Connection, session: SessionId, account: SessionId, now: d
     actions = {row.subject: row.uses for row in connection.execute(chosen.order_by(_EXERCISED.c.subject))}
     if row is None:
         return Usage(Amounts(), chunks, actions)
-    return Usage(Amounts(**{m: getattr(row, m) for m in METRICS}), chunks, actions, row.used_at)
+    spent = Amounts(**{m: getattr(row, m) for m in METRICS})
+    return Usage(spent, chunks, actions, row.used_at, row.failed)
 
 
 def forget_chunks(connection: Connection, now: datetime) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text, update
 
 from sojourn.adapters import sql_schema as schema
+from sojourn.adapters.sql_hooks import hook_place
 from sojourn.adapters.sql_usage import forget_chunks
 from sojourn.adapters.sql_writes import upsert
 from sojourn.core.change import Errand, ErrandKind
@@ -60,7 +61,8 @@ def claim(
 
 def release_all(connection: Connection) -> None:
     """Take every hold back: for a process that is alone, and knows that no holder is left."""
-    connection.execute(update(_ERRAND).values(held_by=None, held_until=None))
+    for table in (_ERRAND, hook_place):
+        connection.execute(update(table).values(held_by=None, held_until=None))
 
 
 def hold_on(connection: Connection, holder: str, until: datetime) -> None:

@@ -12,6 +12,7 @@ from sojourn.cli import (
     charters,
     clients,
     evidence,
+    hooks,
     keys,
     kills,
     manage,
@@ -39,7 +40,16 @@ def build() -> App:
         help="Access for machines that is bound to one task and provably ends with it.",
         version=installed_version(),
     )
-    groups = (reviews.app, targets.app, charters.app, policies.app, clients.app, triggers.app, keys.app)
+    groups = (
+        reviews.app,
+        targets.app,
+        charters.app,
+        policies.app,
+        clients.app,
+        triggers.app,
+        hooks.app,
+        keys.app,
+    )
     for group in groups:
         app.command(group)
     app.command(discover)

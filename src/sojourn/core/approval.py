@@ -47,6 +47,7 @@ class Answer:
     yes: bool
     at: datetime
     detail: str = ""
+    via: str = ""  # the channel it came by, if not from the person's own key
 
 
 @dataclass(frozen=True, slots=True)

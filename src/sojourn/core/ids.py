@@ -25,6 +25,7 @@ ApprovalId = NewType("ApprovalId", str)
 TriggerId = NewType("TriggerId", str)
 PolicyId = NewType("PolicyId", str)
 ReviewId = NewType("ReviewId", str)
+HookId = NewType("HookId", str)
 
 SESSION: Final = "ses"
 LEASE: Final = "lea"
@@ -38,6 +39,7 @@ APPROVAL: Final = "apr"
 TRIGGER: Final = "trg"
 POLICY: Final = "pol"
 REVIEW: Final = "rev"
+HOOK: Final = "hok"
 
 _LENGTH: Final = 26
 _LEFT_OVER: Final = 2  # bits: 26 characters hold 130, a UUID 128

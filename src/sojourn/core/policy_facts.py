@@ -40,7 +40,11 @@ FACTS: Final[Mapping[str, FactRule]] = {
     "age_s": FactRule("Long", _SESSION, "seconds since the session was asked for"),
     "generation": FactRule("Long", _SESSION, "raised by each suspension, resumption and narrowing"),
     "renewals_left": FactRule("Long", _SESSION, "how often it may still be renewed"),
+    "drift": FactRule("Long", _SESSION, "how often a pinned fact was seen to differ, and suspended it"),
     "uses": FactRule("Long", _PAST, "calls that guards reported or reserved for it and its family"),
+    "failures": FactRule(
+        "Long", _PAST, "calls that guarded APIs answered with an error (4xx, 5xx), family included"
+    ),
     "prior": FactRule("Set<String>", _PAST, "what it did so far, as `audience action`"),
     "approvals": FactRule("Long", _PAST, "how many people said yes to it"),
     "renew": FactRule("Bool", (Action.CONTINUE,), "whether the beat asks for a renewal"),
@@ -53,7 +57,7 @@ FACTS: Final[Mapping[str, FactRule]] = {
     "owner": FactRule("String", (Action.OPERATE,), "who answers for the thing; empty if nobody does"),
 }
 
-HISTORY: Final[Mapping[str, Value]] = {"uses": 0, "prior": frozenset(), "approvals": 0}
+HISTORY: Final[Mapping[str, Value]] = {"uses": 0, "failures": 0, "prior": frozenset(), "approvals": 0}
 """Facts that must be looked up; they are, where a policy that might matter looks at them."""
 
 MEMBERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {

@@ -30,6 +30,7 @@ class RowKind(StrEnum):
     POLICY = "policy"
     REVIEW = "review"
     KEY = "key"
+    HOOK = "hook"
 
 
 class FactKind(StrEnum):
@@ -76,6 +77,10 @@ class FactKind(StrEnum):
     APPROVAL_WITHDRAWN = "approval.withdrawn"
     TRIGGER_ADDED = "trigger.added"
     TRIGGER_REMOVED = "trigger.removed"
+    HOOK_ADDED = "hook.added"
+    HOOK_REMOVED = "hook.removed"
+    HOOK_LINKED = "hook.linked"
+    HOOK_UNLINKED = "hook.unlinked"
     KILL_ORDERED = "kill.ordered"
     KILL_NUMBERED = "kill.numbered"
     KILL_FINISHED = "kill.finished"

@@ -13,6 +13,7 @@ from sojourn.core.approval import Approval
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
 from sojourn.core.errors import Invalid
+from sojourn.core.hook import Hook
 from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
@@ -35,6 +36,7 @@ ROW_TYPES: Final[Mapping[RowKind, type]] = {
     RowKind.POLICY: PolicySet,
     RowKind.REVIEW: Review,
     RowKind.KEY: SigningKey,
+    RowKind.HOOK: Hook,
 }
 
 Rows = dict[tuple[RowKind, str], Row]

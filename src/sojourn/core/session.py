@@ -106,6 +106,7 @@ class Session:
     pauses_at: datetime | None = None  # when its change window closes and it is to be suspended
     break_glass: bool = False  # opened in an emergency, so its use is reviewed by a person
     idle: timedelta | None = None  # without a reported use for so long it ends
+    drifts: int = 0  # how often a pinned fact was seen to differ
     supersedes: SessionId | None = None  # the session whose place it takes when it is active
 
 
@@ -171,7 +172,9 @@ def activate(session: Session, now: datetime, *, status: tuple[str, int] | None 
 
 def suspend(session: Session, cause: Cause, now: datetime) -> Step[Session]:
     """Freeze: earlier tokens die with the generation; deadlines run on."""
-    change = {"generation": session.generation + 1, "cause": cause}
+    change: dict[str, object] = {"generation": session.generation + 1, "cause": cause}
+    if cause.reason is Reason.CONTEXT_CHANGED:
+        change["drifts"] = session.drifts + 1
     return _move(session, State.SUSPENDED, FactKind.SESSION_SUSPENDED, now, change)
 
 

@@ -49,6 +49,7 @@ IDENTIFYING = (
     ("gitlab.project_id", "gitlab.job_id"),
     ("gitlab.project_id", "gitlab.pipeline_id"),
     ("kubernetes.pod_uid",),
+    ("kubernetes.job_uid",),
 )
 
 

@@ -58,6 +58,7 @@ class Use:
     used: Amounts
     chunk: str | None = None
     actions: Mapping[str, int] = field(default_factory=dict)  # `audience action`
+    failed: int = 0  # calls that the guarded API answered with an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Usage:
     open_chunks: int = 0
     actions: Mapping[str, int] = field(default_factory=dict)
     used_at: datetime | None = None
+    failed: int = 0  # calls of the family that guarded APIs answered with an error
 
 
 def account_of(session: Session) -> SessionId:

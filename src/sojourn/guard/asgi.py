@@ -21,10 +21,11 @@ from sojourn.guard.metadata import ResourceMetadata
 from sojourn.guard.problems import record, show
 from sojourn.guard.profile import GuardProfile
 from sojourn.guard.revocation_feed import RevocationFeed
-from sojourn.guard.streams import CLOSE_CODE, App, GuardedCall, Receive, Scope, Send, answer
+from sojourn.guard.streams import CLOSE_CODE, App, GuardedCall, Message, Receive, Scope, Send, answer
 from sojourn.guard.verifier import Access, Call, Rules, Verifier
 
 FIRST_HEARING_WITHIN_S: Final = 2.0  # then start anyway, and refuse until something is heard
+FAILED_FROM: Final = 400  # the status from which on a call counts as failed
 _DENIAL: Final = "websocket.http.response"  # ASGI extension: a real status for a refused handshake
 
 ScopeRule = Mapping[str, Iterable[str]] | Callable[[str, str], Iterable[str]]
@@ -114,7 +115,8 @@ class Guard:
             await _refuse(scope, receive, send, error=error, metadata=self._metadata.address)
             return
         inner = {**scope, "sojourn": access}
-        await GuardedCall(access, self.verifier, receive, send).run(self._app, inner, self.feed)
+        counted = send if self.budget is None else _counting(send, access, self.budget)
+        await GuardedCall(access, self.verifier, receive, counted).run(self._app, inner, self.feed)
 
     async def _judge(self, scope: Scope) -> Access:
         call = self._call(scope)
@@ -138,6 +140,17 @@ class Guard:
             required=required_scope(self._require, method, str(scope["path"])),
             certificate=_peer(scope),
         )
+
+
+def _counting(send: Send, access: Access, budget: BudgetBook) -> Send:
+    """`send`, which notes an answer that is an error."""
+
+    async def outward(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= FAILED_FROM:
+            budget.failed(access)
+        await send(message)
+
+    return outward
 
 
 def _peer(scope: Scope) -> str | None:

@@ -39,6 +39,7 @@ class Report:
     chunk: str | None
     calls: int
     actions: dict[str, int]
+    failed: int = 0
 
 
 class Accounts(Protocol):
@@ -81,6 +82,7 @@ class BudgetBook:
         self._held: dict[str, _Held] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._owed: list[Report] = []
+        self._failed: Counter[str] = Counter()  # calls that came to nothing, told with the next report
         self._spent: dict[str, float] = {}  # until when the answer is known without asking
 
     async def take(self, access: Access, actions: Iterable[str]) -> None:
@@ -96,6 +98,11 @@ class BudgetBook:
                 held = await self._more(access.session, held)
             held.used += 1
             held.actions.update(actions)
+
+    def failed(self, access: Access) -> None:
+        """Note that the guarded API answered a call with an error."""
+        if access.session in self._failed or len(self._failed) < MOST_SESSIONS:
+            self._failed[access.session] += 1
 
     async def _more(self, session: str, spent: _Held | None) -> _Held:
         if self._clock.mono() < self._spent.get(session, 0.0):
@@ -139,7 +146,8 @@ class BudgetBook:
     def _close(self, session: str, held: _Held) -> None:
         self._held.pop(session, None)
         if held.used or held.part.chunk is not None:
-            self._owed.append(Report(session, held.part.chunk, held.used, dict(held.actions)))
+            failed = self._failed.pop(session, 0)
+            self._owed.append(Report(session, held.part.chunk, held.used, dict(held.actions), failed))
 
     async def _tell(self) -> None:
         while self._owed:

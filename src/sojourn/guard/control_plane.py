@@ -99,7 +99,13 @@ class ControlPlane:
             SojournError: no answer in time, or a refusal.
         """
         told = [
-            {"session": one.session, "chunk": one.chunk, "used": {"calls": one.calls}, "actions": one.actions}
+            {
+                "session": one.session,
+                "chunk": one.chunk,
+                "used": {"calls": one.calls},
+                "actions": one.actions,
+                "failed": one.failed,
+            }
             for one in reports
         ]
         await self._tell_usage({"reports": told})

@@ -15,9 +15,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from sojourn.core.binding import of_certificate
-from sojourn.core.errors import SojournError, Unauthenticated
+from sojourn.core.errors import SojournError, Unauthenticated, Unavailable
 from sojourn.core.revocation import RevocationView
-from sojourn.guard.asgi import FIRST_HEARING_WITHIN_S, ScopeRule, required_scope
+from sojourn.guard.asgi import FAILED_FROM, FIRST_HEARING_WITHIN_S, ScopeRule, required_scope
+from sojourn.guard.budget import BudgetBook
 from sojourn.guard.clock import BootClock
 from sojourn.guard.control_plane import CALL_WITHIN_S, ControlPlane
 from sojourn.guard.metadata import ResourceMetadata
@@ -34,10 +35,11 @@ _REASONS: Final = {401: "Unauthorized", 403: "Forbidden", 503: "Service Unavaila
 
 
 class FeedThread:
-    """Runs a feed on an event loop in a daemon thread."""
+    """Runs a feed, and the book of budgets, on an event loop in a daemon thread."""
 
-    def __init__(self, feed: RevocationFeed) -> None:
+    def __init__(self, feed: RevocationFeed, budget: BudgetBook | None = None) -> None:
         self._feed = feed
+        self._budget = budget
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="sojourn-feed", daemon=True)
         self._hearing: asyncio.Task[None] | None = None
@@ -61,9 +63,41 @@ class FeedThread:
         except WaitedTooLong:
             return False
 
+    def take(self, access: Access, actions: Iterable[str]) -> None:
+        """Use one call of the session's budget, from another thread; nothing without budgets.
+
+        Raises:
+            Refused: code `budget_spent` or `session_ended`.
+            Unavailable: code `no_answer`; nobody can say whether more is left.
+        """
+        if self._budget is None:
+            return
+        waiting = asyncio.run_coroutine_threadsafe(self._budget.take(access, actions), self._loop)
+        try:
+            waiting.result(2 * CALL_WITHIN_S)
+        except WaitedTooLong as error:
+            waiting.cancel()
+            raise Unavailable("no_answer", "nobody can say whether the session's budget has more") from error
+
+    def failed(self, access: Access) -> None:
+        """Note, from another thread, that the application answered a call with an error."""
+        if self._budget is not None:
+            self._loop.call_soon_threadsafe(self._budget.failed, access)
+
+    async def _work(self) -> None:
+        if self._budget is None:
+            await self._feed.run()
+            return
+        reporting = asyncio.create_task(self._budget.run(), name="sojourn-usage")
+        try:
+            await self._feed.run()
+        finally:
+            reporting.cancel()
+            await self._budget.flush()  # what is in hand goes back
+
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._hearing = self._loop.create_task(self._feed.run())
+        self._hearing = self._loop.create_task(self._work())
         try:
             self._loop.run_until_complete(self._hearing)
         except asyncio.CancelledError:
@@ -87,6 +121,7 @@ class WsgiGuard:
         base: str,
         require: ScopeRule,
         rules: Rules | None = None,
+        budgets: bool = False,
     ) -> None:
         clock = BootClock()
         self._app = app
@@ -96,7 +131,8 @@ class WsgiGuard:
             self._base, issuer=profile.issuer, audience=profile.audience, require=require
         )
         self.verifier = Verifier(rules or Rules(profile.issuer, profile.audience), RevocationView(), clock)
-        self.thread = FeedThread(RevocationFeed(ControlPlane(profile, clock), self.verifier, clock))
+        feed = RevocationFeed(ControlPlane(profile, clock), self.verifier, clock)
+        self.thread = FeedThread(feed, BudgetBook(ControlPlane(profile, clock), clock) if budgets else None)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -105,13 +141,23 @@ class WsgiGuard:
             start_response("200 OK", list(self._metadata.headers))
             return [self._metadata.body]
         try:
-            access = self._judge(self._call(environ))
+            call = self._call(environ)
+            access = self._judge(call)
+            self.thread.take(access, call.required)
         except SojournError as error:
             record(_split(environ.get("HTTP_AUTHORIZATION")), _split(environ.get("HTTP_DPOP")), error)
             return _refuse(show(error, metadata=self._metadata.address), start_response)
         begin = _giving(start_response, access.next_nonce) if access.next_nonce else start_response
-        inner = self._app({**environ, "sojourn": access}, begin)
+        inner = self._app({**environ, "sojourn": access}, self._counting(begin, access))
         return self._watched(inner, access)
+
+    def _counting(self, start_response: StartResponse, access: Access) -> StartResponse:
+        def outward(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            if status[:3].isdecimal() and int(status[:3]) >= FAILED_FROM:
+                self.thread.failed(access)
+            return start_response(status, headers, *more)
+
+        return outward
 
     def _judge(self, call: Call) -> Access:
         try:

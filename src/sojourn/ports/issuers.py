@@ -51,7 +51,8 @@ class TrustDomain:
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """Every issuer and trust domain that the server's file says something about."""
+    """Every issuer, trust domain and host of hooks that the server's file says something about."""
 
     issuers: Mapping[str, IssuerPlace] = field(default_factory=dict)
     trust_domains: Mapping[str, TrustDomain] = field(default_factory=dict)
+    hook_hosts: Mapping[str, Reach] = field(default_factory=dict)  # where hooks may be, besides public

@@ -17,7 +17,8 @@ from sojourn.core.approval import Approval
 from sojourn.core.change import Change, Errand, RevocationKind
 from sojourn.core.charter import Budget, Charter
 from sojourn.core.client import Client
-from sojourn.core.ids import ApprovalId, ClientId, ErrandId, KillId, LeaseId, SessionId, TargetId
+from sojourn.core.hook import Hook, HookPlace
+from sojourn.core.ids import ApprovalId, ClientId, ErrandId, HookId, KillId, LeaseId, SessionId, TargetId
 from sojourn.core.kill import Kill, Selector
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
@@ -216,6 +217,10 @@ class Store(Protocol):
         """Triggers that are not removed."""
         ...
 
+    async def hooks(self) -> Sequence[Hook]:
+        """Hooks that are not removed."""
+        ...
+
     async def approval(self, approval: ApprovalId) -> Approval | None: ...
 
     async def approvals(self, subject: str | None = None) -> Sequence[Approval]:
@@ -262,6 +267,21 @@ class Store(Protocol):
 
     async def usage(self, session: SessionId, account: SessionId, now: datetime) -> Usage:
         """The account of a family, and what one session of it exercised."""
+        ...
+
+    async def hook_place(self, hook: HookId) -> HookPlace | None:
+        """How far the hook has come; None before its first turn."""
+        ...
+
+    async def hold_hook(self, hook: Hook, holder: str, now: datetime, until: datetime) -> HookPlace | None:
+        """Take the hook's place; None while another holds it, or it waits for its retry.
+
+        A hook that had no turn begins with the fact at its `since`.
+        """
+        ...
+
+    async def move_hook(self, hook: HookId, holder: str, to: HookPlace) -> bool:
+        """Write down how far the hook has come, and let go of it; false if `holder` has lost it."""
         ...
 
     async def forget_expired(self, now: datetime) -> int:

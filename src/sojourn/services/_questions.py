@@ -87,6 +87,7 @@ def _lived(session: Session, now: datetime) -> dict[str, Value]:
         "age_s": max(int((now - session.requested_at).total_seconds()), 0),
         "generation": session.generation,
         "renewals_left": session.renewals_left,
+        "drift": session.drifts,
     }
 
 

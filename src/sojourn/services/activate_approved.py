@@ -50,7 +50,7 @@ class ActivateApproved:
         Raises:
             NotFound: code `unknown_session`; also for another key or another client.
             Refused: codes `not_approved_yet`, `approval_void`, `session_ended`, `outside_window`,
-                `replayed`, …
+                `context_changed`, `replayed`, …
             Unavailable: code `calendar_unavailable`.
             Conflict: code `wrong_state`; it was activated before.
         """
@@ -60,7 +60,10 @@ class ActivateApproved:
         again = await self._reattest(session, evidence, by="activation")
         await self._store.commit(Change(once=(*again.once, *once)))
         if again.drifted:
-            raise Refused("context_changed", "the context is not that of the opening")
+            raise Refused(
+                "context_changed",
+                f"{again.drifted}: people said yes to what was; come back as it was, or open another session",
+            )
         session = again.session
         await self._require_yes(session)
         return await self._activate(await self._within_its_window(session))

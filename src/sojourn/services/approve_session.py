@@ -7,7 +7,9 @@ anywhere.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sojourn.core.approval import (
     Answer,
@@ -20,7 +22,7 @@ from sojourn.core.approval import (
     template_subject,
     withdraw,
 )
-from sojourn.core.change import Change, pin
+from sojourn.core.change import Change, Once, Pin, pin
 from sojourn.core.client import Client
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, Invalid, NotFound, Refused
@@ -34,6 +36,19 @@ from sojourn.services.end_session import EndSession
 
 MayApprove = Callable[[Session, Client, datetime], Awaitable[object]]
 """Refuses an operator whom a policy forbids to approve this session; it never permits anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """By which way an answer came, and what must be new and unchanged for it to land."""
+
+    name: str = ""
+    once: tuple[Once, ...] = ()
+    pins: tuple[Pin, ...] = ()
+
+
+DIRECT: Final = Channel()
+"""The person's own key."""
 
 
 class ApproveSession:
@@ -55,19 +70,27 @@ class ApproveSession:
         self._end = end
 
     async def __call__(
-        self, approval: ApprovalId, by: Client, *, yes: bool, shown_hash: str, detail: str = ""
+        self,
+        approval: ApprovalId,
+        by: Client,
+        *,
+        yes: bool,
+        shown_hash: str,
+        detail: str = "",
+        channel: Channel = DIRECT,
     ) -> Approval:
         """The request with this answer to it.
 
         Raises:
             NotFound: code `unknown_task`.
             Refused: codes `not_an_approver`, `own_request`, `task_expired`, `session_ended`,
-                `policy_refused`, `policy_error`.
+                `policy_refused`, `policy_error`, and `replayed` for a message that came before.
             Conflict: codes `wrong_state`, `already_answered`, `approval_changed`, `stale`.
         """
 
         async def attempt() -> Approval:
-            return await self._attempt(approval, by, yes, shown_hash=shown_hash, detail=detail)
+            given = Answer(by.id, by.name, by.thumbprint, yes, self._clock.now(), detail, channel.name)
+            return await self._attempt(approval, by, given, shown_hash=shown_hash, channel=channel)
 
         return await decide_again(attempt, self._clock)
 
@@ -130,19 +153,18 @@ class ApproveSession:
         return approval
 
     async def _attempt(
-        self, approval_id: ApprovalId, by: Client, yes: bool, *, shown_hash: str, detail: str
+        self, approval_id: ApprovalId, by: Client, given: Answer, *, shown_hash: str, channel: Channel
     ) -> Approval:
         approval = await self._read(approval_id)
-        now = self._clock.now()
-        given = Answer(by.id, by.name, by.thumbprint, yes, now, detail)
         step = answer(approval, given, by, shown_hash)
-        if yes and self._may is not None and (about := await self._about(approval)):
-            await self._may(about, by, now)
+        if given.yes and self._may is not None and (about := await self._about(approval)):
+            await self._may(about, by, given.at)
         steps: list[Step[Row]] = [step]
         if approval.session is not None and step.row.state is not ApprovalState.PENDING:
             steps.append(await self._concerned(step.row, given))
         # The person is pinned: one who is removed meanwhile has not answered.
-        await self._store.commit(Change(steps=tuple(steps), pins=(pin(RowKind.CLIENT, by),)))
+        pins = (pin(RowKind.CLIENT, by), *channel.pins)
+        await self._store.commit(Change(steps=tuple(steps), pins=pins, once=channel.once))
         return step.row
 
     async def _about(self, approval: Approval) -> Session | None:

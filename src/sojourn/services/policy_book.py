@@ -134,9 +134,9 @@ class PolicyBook:
         if not wanted:
             return question
         facts = dict(question.facts)
-        if wanted & {"uses", "prior"}:
+        if wanted & {"uses", "failures", "prior"}:
             usage = await self._store.usage(session.id, account_of(session), now)
-            facts |= {"uses": usage.spent.calls, "prior": frozenset(usage.actions)}
+            facts |= {"uses": usage.spent.calls, "failures": usage.failed, "prior": frozenset(usage.actions)}
         if "approvals" in wanted:
             asked = await self._store.approvals(session.id)
             facts["approvals"] = sum(answer.yes for one in asked for answer in one.answers)

@@ -26,11 +26,11 @@ from sojourn.services.suspend_session import SuspendSession
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The session after it was looked at again; `drifted`: it is suspended for what was seen."""
+    """The session after it was looked at again; `drifted` says what differs, if it was to suspend for it."""
 
     session: Session
     once: tuple[Once, ...]
-    drifted: bool = False
+    drifted: str = ""
 
 
 class ReattestSession:
@@ -68,9 +68,9 @@ class ReattestSession:
         if _ends(drifts, attestation, pins):
             await self._end(session.id, cause)
             raise Refused("context_changed", f"the context is not that of the opening: {cause.detail}")
-        if session.state is not State.SUSPENDED:
+        if session.state is State.ACTIVE:  # before it was active there is nothing to suspend
             session = await self._suspend(session.id, cause)
-        return Again(session, attestation.once, drifted=True)
+        return Again(session, attestation.once, drifted=cause.detail)
 
     async def _attest(self, session: Session, evidence: Evidence, by: str) -> Attestation:
         attestor = self._attestors.get(session.attestor)

@@ -107,7 +107,7 @@ class ResumeSession:
             raise Refused("session_waits", "since a restore an operator is to look at this session first")
         again = await self._reattest(session, evidence, by="resume")
         if again.drifted:
-            raise Refused("context_changed", "the context is not that of the opening; it stays suspended")
+            raise Refused("context_changed", f"{again.drifted}: it stays suspended until that is as it was")
         return again
 
     async def _targets(self, leases: Sequence[Lease]) -> dict[str, tuple[Target, Provider]]:

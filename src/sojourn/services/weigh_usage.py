@@ -90,6 +90,7 @@ class WeighUsage:
         *,
         chunk: str | None,
         actions: Mapping[str, int],
+        failed: int = 0,
     ) -> bool:
         """Take note of what was used; false for a chunk that came too late, which stays spent.
 
@@ -103,7 +104,7 @@ class WeighUsage:
             raise Invalid("chunk_expected", "what is limited is reserved before it is used")
         audience = guard.audience or ""
         named = {f"{audience} {action}": count for action, count in actions.items()}
-        use = Use(session.id, account_of(session), guard.id, used, chunk, named)
+        use = Use(session.id, account_of(session), guard.id, used, chunk, named, failed)
         taken = await self._store.report_use(use, self._clock.now())
         if limited(budget):
             await self._end_if_spent(session, budget)

@@ -1,13 +1,15 @@
-"""What operators keep, in the memory store: charters, policies, targets, and reviews that are owed."""
+"""What operators keep, in the memory store: charters, policies, targets, hooks, reviews that are owed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import cast
 
 from sojourn.core.charter import Charter
-from sojourn.core.ids import SessionId, TargetId
+from sojourn.core.hook import Hook, HookPlace
+from sojourn.core.ids import HookId, SessionId, TargetId
 from sojourn.core.policy import PolicySet
 from sojourn.core.record import Row, RowKind
 from sojourn.core.review import Review
@@ -60,3 +62,36 @@ class MemoryKept:
     async def targets(self) -> Sequence[Target]:
         await asyncio.sleep(0)
         return cast("list[Target]", self._all(RowKind.TARGET))
+
+    async def hooks(self) -> Sequence[Hook]:
+        await asyncio.sleep(0)
+        return [one for one in cast("list[Hook]", self._all(RowKind.HOOK)) if one.removed_at is None]
+
+
+class MemoryPlaces:
+    """How far hooks have come, and who holds them until when."""
+
+    def __init__(self) -> None:
+        self._places: dict[HookId, HookPlace] = {}
+        self._held: dict[HookId, tuple[str, datetime]] = {}
+
+    async def hook_place(self, hook: HookId) -> HookPlace | None:
+        await asyncio.sleep(0)
+        return self._places.get(hook)
+
+    async def hold_hook(self, hook: Hook, holder: str, now: datetime, until: datetime) -> HookPlace | None:
+        await asyncio.sleep(0)
+        place = self._places.setdefault(hook.id, HookPlace(hook.since))
+        by, end = self._held.get(hook.id, (holder, now))
+        if (by != holder and end > now) or (place.run_at is not None and place.run_at > now):
+            return None
+        self._held[hook.id] = (holder, until)
+        return place
+
+    async def move_hook(self, hook: HookId, holder: str, to: HookPlace) -> bool:
+        await asyncio.sleep(0)
+        if self._held.get(hook, ("", None))[0] != holder:
+            return False
+        del self._held[hook]
+        self._places[hook] = to
+        return True

@@ -91,6 +91,7 @@ class MemoryAccounts:
         self._chunks: dict[str, Chunk] = {}
         self._exercised: dict[SessionId, dict[str, int]] = {}
         self._used_at: dict[SessionId, datetime] = {}
+        self._failed: dict[SessionId, int] = {}
 
     async def reserve_use(self, wanted: Chunk, budget: Budget) -> Amounts:
         await asyncio.sleep(0)
@@ -115,6 +116,7 @@ class MemoryAccounts:
             self._add(use.account, Amounts(**back))
         if use.used.calls or use.actions:
             self._used_at[use.account] = now
+        self._failed[use.account] = self._failed.get(use.account, 0) + use.failed
         counts = self._exercised.setdefault(use.session, {})
         for subject, count in use.actions.items():
             counts[subject] = counts.get(subject, 0) + count
@@ -125,7 +127,8 @@ class MemoryAccounts:
         held = [one for one in self._chunks.values() if one.account == account and one.expires_at > now]
         actions = dict(sorted(self._exercised.get(session, {}).items()))
         spent = self._spent.get(account, Amounts())
-        return Usage(spent, len(held), actions, self._used_at.get(account))
+        failed = self._failed.get(account, 0)
+        return Usage(spent, len(held), actions, self._used_at.get(account), failed)
 
     def _add(self, account: SessionId, more: Amounts) -> None:
         spent = self._spent.get(account, Amounts())

@@ -34,7 +34,7 @@ from sojourn.ports.store import (
     Overdue,
     SessionFilter,
 )
-from sojourn.testing.memory_kept import MemoryKept
+from sojourn.testing.memory_kept import MemoryKept, MemoryPlaces
 from sojourn.testing.memory_rows import MemoryAccounts, RowReads
 
 Watch = Callable[[Change], None]
@@ -49,11 +49,12 @@ class _Hold:
     until: datetime | None
 
 
-class MemoryStore(RowReads, MemoryAccounts, MemoryKept):
+class MemoryStore(RowReads, MemoryAccounts, MemoryKept, MemoryPlaces):
     """State tables, journal, feed, errands and working tables, in dictionaries."""
 
     def __init__(self, *, epoch: int = 1) -> None:
         MemoryAccounts.__init__(self)
+        MemoryPlaces.__init__(self)
         self.epoch = epoch
         self.waiting: set[TargetId] = set()  # to be reconciled
         self.waiting_sessions: set[SessionId] = set()

@@ -6,19 +6,15 @@ five minutes off. The body: `{"reason": "job_finished", "match": {"ticket.id": "
 
 from __future__ import annotations
 
-import base64
-import binascii
-from datetime import timedelta
 from typing import Final
 
 from sojourn.core.ending import Reason
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
-from sojourn.core.window import to_micros
+from sojourn.core.signed_message import require_signed
 from sojourn.ports.trigger import Delivery, Signal
-from sojourn.triggers._reading import hmac_sha256, read, same, unsigned
+from sojourn.triggers._reading import read
 
-TOLERANCE: Final = timedelta(minutes=5)
 MOST_FACTS: Final = 8
 
 # What somebody outside may say; the other reasons are ours to give.
@@ -35,31 +31,11 @@ class SignedWebhook:
             Unauthenticated: code `bad_signature`; also for a timestamp that is off.
             Invalid: code `bad_delivery`.
         """
-        self._check(delivery, secret)
+        require_signed(delivery.headers, delivery.body, secret, delivery.received_at)
         found = read(delivery.body)
         if odd := sorted(found.keys() - {"reason", "match", "detail"}):
             raise Invalid("bad_delivery", f"unknown member `{odd[0][:40]}`")
         return (Signal(_reason(found.get("reason")), _facts(found.get("match")), _detail(found)),)
-
-    def _check(self, delivery: Delivery, secret: Secret) -> None:
-        name, stamp = (delivery.headers.get(f"webhook-{one}", "") for one in ("id", "timestamp"))
-        if not name or not stamp.isascii() or not stamp.isdecimal() or len(stamp) > 12:
-            raise unsigned("expected `webhook-id` and `webhook-timestamp`")
-        off = abs(to_micros(delivery.received_at) - int(stamp) * 1_000_000)
-        if off > TOLERANCE // timedelta(microseconds=1):
-            raise unsigned("the delivery is too old, or from the future")
-        expected = hmac_sha256(secret, f"{name}.{stamp}.".encode() + delivery.body)
-        shown = delivery.headers.get("webhook-signature", "").split(" ")
-        if not any(same(expected, _signature(one)) for one in shown[:8]):
-            raise unsigned("expected a delivery signed with the secret of this trigger")
-
-
-def _signature(text: str) -> bytes:
-    version, _, encoded = text.partition(",")
-    try:
-        return base64.b64decode(encoded, validate=True) if version == "v1" else b""
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _reason(value: object) -> Reason:

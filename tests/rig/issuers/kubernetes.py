@@ -31,6 +31,7 @@ class Pod:
     image: str = "registry.example/migrate@sha256:" + "1" * 64
     phase: str = "Running"
     deleted: bool = False
+    job_uid: str | None = None  # of the Job that made it
     more: dict[str, Any] = field(default_factory=dict)
 
     def claims(self) -> dict[str, Any]:
@@ -112,7 +113,12 @@ class Cluster:
             return as_json({"kind": "Status", "code": 404}, 404)
         return as_json(
             {
-                "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+                "metadata": {
+                    "name": pod.name,
+                    "namespace": pod.namespace,
+                    "uid": pod.uid,
+                    "ownerReferences": _owners(pod),
+                },
                 "spec": {"containers": [{"name": "main", "image": pod.image}]},
                 "status": {"phase": pod.phase},
             }
@@ -121,3 +127,11 @@ class Cluster:
     def close(self) -> None:
         """Stop."""
         self.issuer.close()
+
+
+def _owners(pod: Pod) -> list[dict[str, object]]:
+    """As an API server says who made a pod; a strange owner comes first."""
+    if pod.job_uid is None:
+        return []
+    job = {"apiVersion": "batch/v1", "kind": "Job", "name": "migrate", "uid": pod.job_uid}
+    return [{**job, "apiVersion": "example.com/v1", "uid": "strange"}, {**job, "controller": True}]

@@ -29,6 +29,7 @@ from sojourn.faces.http import (
     clients,
     egress,
     feed,
+    hooks,
     journal,
     keys,
     kills,
@@ -66,7 +67,7 @@ class Who(StrEnum):
     CLIENT = "a client's token and a proof"
     SESSION = "a proof by the session's key"
     EITHER = "a client's token, or the session's key"
-    SIGNATURE = "the signature or secret of the trigger"
+    SIGNATURE = "the signature or secret of the trigger or hook"
     ASSERTION = "a client assertion and a proof"
     ASKER = "a client's token and proof, or its assertion"
 
@@ -188,6 +189,12 @@ ROUTES: Final = (
     Row("POST", "/v1/triggers", signals.add_trigger, C, signals.TriggerView, 201),
     Row("GET", "/v1/triggers", signals.list_triggers, C, signals.TriggersView),
     Row("DELETE", "/v1/triggers/{name}", signals.remove_trigger, C, signals.TriggerView),
+    Row("POST", "/answers/{hook}", hooks.answer_by_hook, Who.SIGNATURE, hooks.TakenView),
+    Row("POST", "/v1/hooks", hooks.add_hook, C, hooks.HookView, 201),
+    Row("GET", "/v1/hooks", hooks.list_hooks, C, hooks.HooksView),
+    Row("DELETE", "/v1/hooks/{name}", hooks.remove_hook, C, hooks.HookView),
+    Row("POST", "/v1/hooks/{name}/people", hooks.link_person, C, hooks.HookView),
+    Row("DELETE", "/v1/hooks/{name}/people/{person}", hooks.unlink_person, C, hooks.HookView),
     Row("POST", "/v1/usage", usage.report_usage, C, usage.UsageView, hot=True),
     Row("GET", SES + "/usage", usage.show_usage, CS, usage.WeighedView),
     Row("POST", "/v1/feed", feed.follow, C, answers.FeedView, hot=True),

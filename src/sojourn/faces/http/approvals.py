@@ -40,6 +40,7 @@ class AnsweredView(Answer):
     answer: Literal["approve", "deny"]
     at: str
     detail: str
+    via: str
 
 
 class YesView(Answer):
@@ -175,6 +176,7 @@ def view(desk: Desk, value: Approval) -> views.Json:
             "answer": "approve" if one.yes else "deny",
             "at": show(one.at),
             "detail": one.detail,
+            "via": one.via,
         }
         for one in value.answers
     ]

@@ -1,4 +1,4 @@
-"""The tables `issuers` and `trust_domains` of the server's file.
+"""The tables `issuers`, `trust_domains` and `hook_hosts` of the server's file.
 
 [issuers."https://gitlab.example"]
 networks = ["10.20.0.0/16"]             # private addresses it may have
@@ -12,6 +12,10 @@ endpoint = "https://spire.example.org:8443/"
 profile = "https_spiffe"
 endpoint_id = "spiffe://example.org/spire/server"
 bundle = "/etc/sojourn/example.org.json"
+
+[hook_hosts."chat.example"]
+networks = ["10.30.0.0/16"]             # private addresses it may have
+ca = "/etc/sojourn/inside.pem"
 """
 
 from __future__ import annotations
@@ -27,18 +31,20 @@ from sojourn.ports.issuers import BundleProfile, Federation, IssuerPlace, Reach,
 
 _ISSUER: Final = frozenset({"networks", "ca", "jwks_uri", "api", "api_token"})
 _DOMAIN: Final = frozenset({"networks", "ca", "endpoint", "profile", "endpoint_id", "bundle"})
+_HOST: Final = frozenset({"networks", "ca"})
 Table = Mapping[str, object]
 
 
 def read_federation(found: Table) -> Federation:
-    """Both tables out of the file's members; either may be missing.
+    """The tables out of the file's members; each may be missing.
 
     Raises:
         Invalid: code `bad_config`, naming the member.
     """
     issuers = {name: _issuer(name, table) for name, table in _tables(found, "issuers", _ISSUER).items()}
     domains = {name: _domain(name, table) for name, table in _tables(found, "trust_domains", _DOMAIN).items()}
-    return Federation(issuers, domains)
+    hosts = {name: _reach(table) for name, table in _tables(found, "hook_hosts", _HOST).items()}
+    return Federation(issuers, domains, hosts)
 
 
 def _tables(found: Table, name: str, known: frozenset[str]) -> Mapping[str, Table]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -11,6 +11,7 @@ from sojourn.core.approval import Approval
 from sojourn.core.change import Once
 from sojourn.core.charter import Charter
 from sojourn.core.client import Client
+from sojourn.core.hook import Hook, Said
 from sojourn.core.ids import ApprovalId, SessionId
 from sojourn.core.kill import Kill, Selector, Selects
 from sojourn.core.secret import Secret
@@ -124,6 +125,7 @@ class WeighUsage(Protocol):
         *,
         chunk: str | None,
         actions: Mapping[str, int],
+        failed: int,
     ) -> bool: ...
 
     async def weigh(self, session: Session, /) -> Weighed: ...
@@ -141,6 +143,31 @@ class AddTrigger(Protocol):
     ) -> tuple[Trigger, Secret]: ...
 
     async def remove(self, name: str, /) -> Trigger: ...
+
+
+class AddHook(Protocol):
+    """Adding hooks and removing them, and who speaks through them."""
+
+    async def __call__(
+        self, name: str, url: str, /, *, events: Sequence[str], answers: bool, by: str
+    ) -> tuple[Hook, Secret]: ...
+
+    async def remove(self, name: str, /) -> Hook: ...
+
+    async def link(self, name: str, person: str, by: Client, /) -> Hook: ...
+
+    async def unlink(self, name: str, person: str, /) -> Hook: ...
+
+
+class AnswerByHook(Protocol):
+    async def __call__(
+        self,
+        name: str,
+        delivery: Delivery,
+        said: Said,
+        may: Callable[[Client, ApprovalId], Awaitable[None]],
+        /,
+    ) -> Approval: ...
 
 
 class StepUp(Protocol):
@@ -165,3 +192,5 @@ class Governance:
     signals: RouteSignals
     triggers: AddTrigger
     step_up: StepUp
+    hooks: AddHook
+    answer_by_hook: AnswerByHook

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from sojourn.core.ending import Reason
 from sojourn.core.errors import Unavailable
@@ -29,11 +32,39 @@ class _Leaf(msgspec.Struct):
     body: dict[str, Any] = {}
 
 
+class Decisions(Protocol):
+    """What policies have decided in this process, by action and answer; sets that cannot be read."""
+
+    @property
+    def decided(self) -> Mapping[tuple[str, str], int]: ...
+    @property
+    def unreadable(self) -> int: ...
+
+
+class _Decided(Collector):
+    """Counts that are kept elsewhere, read when somebody asks."""
+
+    def __init__(self, decisions: Decisions) -> None:
+        self._decisions = decisions
+
+    def collect(self) -> Iterable[Metric]:
+        decided = CounterMetricFamily(
+            "sojourn_policy_decisions", "Answers of the policies", labels=["action", "answer"]
+        )
+        for (action, answer), count in sorted(self._decisions.decided.items()):
+            decided.add_metric([action, answer], count)
+        yield decided
+        name, meaning = "sojourn_policy_sets_unreadable", "How often a stored policy set was passed over"
+        yield CounterMetricFamily(name, meaning, value=self._decisions.unreadable)
+
+
 class Meters:
     """The numbers of this process, in a registry of their own."""
 
-    def __init__(self, feed_places: Places) -> None:
+    def __init__(self, feed_places: Places, decisions: Decisions | None = None) -> None:
         self.registry: Final = CollectorRegistry()
+        if decisions is not None:
+            self.registry.register(_Decided(decisions))
         self._opens = Counter("sojourn_opens", "Sessions that became active", registry=self.registry)
         self._unknown_claims = Counter(
             "sojourn_unknown_claims", "Claims of evidence that no table lists", registry=self.registry

@@ -27,6 +27,7 @@ TAKES_AWAY: Final = frozenset(
         "offboard_owner",
         "revoke_key",
         "withdraw_approval",
+        "unlink_person",
     }
 )
 """Operations that can only remove access."""

@@ -11,7 +11,7 @@
     signer = "/run/sojourn/signer.sock"        # left out: signing keys are opened in this process
     dpop_nonce = true                          # left out: proofs need no nonce
 
-Tables for issuers and trust domains: `federation_file`.
+Tables for issuers, trust domains and hosts of hooks: `federation_file`.
 No secret stands in it; secrets are in files of their own.
 """
 
@@ -33,7 +33,7 @@ from sojourn.faces.http.federation_file import read_federation
 from sojourn.faces.http.serving import Listen
 from sojourn.ports.issuers import Federation
 
-_TABLES: Final = frozenset({"issuers", "trust_domains"})
+_TABLES: Final = frozenset({"issuers", "trust_domains", "hook_hosts"})
 _KNOWN: Final = _TABLES | {
     "issuer",
     "state",

@@ -45,6 +45,7 @@ class ReportBody(Wire):
     chunk: Line | None = None
     used: AmountsBody
     actions: Annotated[dict[Action, Counter], Field(max_length=256, default_factory=dict)]
+    failed: Counter = 0  # calls that the guarded API answered with an error
 
 
 class ReserveBody(Wire):
@@ -93,6 +94,7 @@ class WeighedView(Answer):
     used: dict[str, int]
     unused: list[str]
     used_at: str | None
+    failed: int
     proposal: str
 
 
@@ -119,9 +121,8 @@ async def report_usage(request: Request, body: UsageBody) -> Response:
 async def _report(desk: Desk, guard: Client, one: ReportBody) -> bool:
     verb = desk.verbs.governance.usage.report
     try:
-        return await verb(
-            _id(one.session), guard, one.used.amounts(), chunk=one.chunk, actions=dict(one.actions)
-        )
+        used, actions = one.used.amounts(), dict(one.actions)
+        return await verb(_id(one.session), guard, used, chunk=one.chunk, actions=actions, failed=one.failed)
     except NotFound:  # others in the same body still count
         return False
 
@@ -143,6 +144,7 @@ async def show_usage(request: Request, viewed: Viewer) -> Response:
             "used": dict(usage.actions),
             "unused": list(weighed.unused),
             "used_at": None if usage.used_at is None else show(usage.used_at),
+            "failed": usage.failed,
             "proposal": _proposal(weighed),
         }
     )
