@@ -10,7 +10,7 @@ import logging
 from typing import Final
 from urllib.parse import parse_qsl
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sojourn.core.errors import Invalid
@@ -37,6 +37,9 @@ SECURITY: Final = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Strict-Transport-Security", "max-age=63072000"),
 )
+_REQUEST_ID: Final = b"x-request-id"
+_SECURITY: Final = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY)
+_OURS: Final = frozenset({_REQUEST_ID, *(name for name, _ in _SECURITY)})
 
 
 class Envelope:
@@ -50,7 +53,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answered = _Answered(_recording(scope, send), request_log.begin().id)
+        answered = _Answered(scope, send, request_log.begin().id)
         try:
             await self._answer(scope, receive, answered)
         finally:
@@ -72,36 +75,31 @@ class Envelope:
 class _Answered:
     """Puts on every answer what every answer carries, and remembers its status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self._scope = scope
         self._send = send
-        self._request_id = request_id
+        self._request_id = request_id.encode()
         self.status = 500  # unless something is answered, it was a defect
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._request_id
-            for name, value in SECURITY:
-                headers[name] = value
+            told = [header for header in message["headers"] if header[0].lower() not in _OURS]
+            message["headers"] = [*told, (_REQUEST_ID, self._request_id), *_SECURITY]
+            if self.status in _NOT_RECOGNISED:
+                _record(self._scope)
         await self._send(message)
 
 
-def _recording(scope: Scope, send: Send) -> Send:
+def _record(scope: Scope) -> None:
     """Write down who was not recognised: by fingerprint only, so that the log is worth nothing to a thief."""
-
-    async def outward(message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] in _NOT_RECOGNISED:
-            shown = {
-                name.decode("latin-1"): fingerprint(value)
-                for name, value in scope["headers"]
-                if name in (b"authorization", b"dpop")
-            }
-            if shown:
-                log.info("%s %s refused: %s", scope["method"], scope["path"][:200], shown)
-        await send(message)
-
-    return outward
+    shown = {
+        name.decode("latin-1"): fingerprint(value)
+        for name, value in scope["headers"]
+        if name in (b"authorization", b"dpop")
+    }
+    if shown:
+        log.info("%s %s refused: %s", scope["method"], scope["path"][:200], shown)
 
 
 def _check_head(scope: Scope, *, forwarded: bool) -> None:
@@ -110,7 +108,7 @@ def _check_head(scope: Scope, *, forwarded: bool) -> None:
         raise Invalid(
             "too_large", f"expected a query under {QUERY_BYTES} and headers under {HEADER_TEXT} bytes"
         )
-    if forwarded:
+    if forwarded or not query:
         return
     names = {name.lower() for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)}
     if found := sorted(names & _SECRET_NAMES):
