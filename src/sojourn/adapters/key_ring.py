@@ -101,6 +101,7 @@ class JwtSigner:
     def __init__(self, ring: KeyRing, purpose: Purpose) -> None:
         self._ring = ring
         self._purpose = purpose
+        self._public: tuple[Sequence[SigningKey], Sequence[Mapping[str, str]]] = ((), ())
 
     @property
     def kid(self) -> str:
@@ -115,8 +116,12 @@ class JwtSigner:
         return f"{signed}.{b64(self._ring.sign(key, signed.encode('ascii')))}"
 
     def public_keys(self) -> Sequence[Mapping[str, str]]:
-        """The JWKs of this purpose."""
-        return [_shown(key) for key in self._ring.verifying(self._purpose)]
+        """The JWKs of this purpose; the same object while they are the same."""
+        keys, (known, shown) = self._ring.verifying(self._purpose), self._public
+        if keys != known:
+            shown = [_shown(key) for key in keys]
+        self._public = (keys, shown)
+        return shown
 
 
 class RingNoteSigner:
