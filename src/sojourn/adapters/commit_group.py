@@ -27,8 +27,8 @@ MOST_IN_BATCH: Final = 256
 MOST_WAITING: Final = 4096
 # A request is read in one turn of the loop and asks in the next.
 _QUIET_TURNS: Final = 2
-# As long as a commit takes: whoever comes first waits at most twice as long for the disk.
-_PATIENCE_S: Final = 0.005
+# Only a core with no turn to spare gets that far: the requests in hand take as long anyway.
+_PATIENCE_S: Final = 0.025
 
 Write = Callable[[Sequence[Change]], Awaitable[list[Outcome]]]
 
@@ -72,16 +72,15 @@ class CommitGroup:
         lane = self._ending if change.ending else self._other
         if len(lane) >= self._most_waiting:
             raise Unavailable("overloaded", f"{len(lane)} changes wait to be written; try again in a second")
-        waiting = _Waiting(change, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(change, loop.create_future())
         lane.append(waiting)
         self._news.set()
+        deadline = loop.call_later(WRITE_DEADLINE.total_seconds(), waiting.resolve, _too_late())
         try:
-            async with asyncio.timeout(WRITE_DEADLINE.total_seconds()):
-                return await waiting.answer
-        except TimeoutError as error:
-            raise Unavailable(
-                "store_unavailable", "the change was not written in time; read again"
-            ) from error
+            return await waiting.answer
+        finally:
+            deadline.cancel()
 
     async def close(self) -> None:
         """Stop; what still waits is answered with `Unavailable`."""
@@ -173,6 +172,10 @@ class CommitGroup:
         self._ending.clear()
         self._other.clear()
         _answer(waiting, self._dead)
+
+
+def _too_late() -> Unavailable:
+    return Unavailable("store_unavailable", "the change was not written in time; read again")
 
 
 def _answer(batch: Sequence[_Waiting], error: SojournError) -> None:

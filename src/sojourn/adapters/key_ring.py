@@ -30,6 +30,7 @@ class KeyRing:
         self._vault = vault
         self._clock = clock
         self._keys: tuple[SigningKey, ...] = ()
+        self._of: Mapping[Purpose, Sequence[SigningKey]] = {}
         self._kept: Mapping[str, bytes] = {}
 
     async def reload(self) -> None:
@@ -43,6 +44,7 @@ class KeyRing:
             if sealed:
                 kept[key.id] = sealed
         self._keys, self._kept = keys, kept
+        self._of = {purpose: [key for key in reversed(keys) if key.purpose is purpose] for purpose in Purpose}
 
     def signer(self, purpose: Purpose) -> JwtSigner:
         """What signs JWTs of that purpose."""
@@ -66,11 +68,11 @@ class KeyRing:
     def verifying(self, purpose: Purpose) -> Sequence[SigningKey]:
         """The keys by which something of that purpose may be believed now, newest first."""
         now = self._clock.now()
-        return [key for key in reversed(self._keys) if key.purpose is purpose and key.verifies(now)]
+        return [key for key in self.of(purpose) if key.verifies(now)]
 
     def of(self, purpose: Purpose) -> Sequence[SigningKey]:
         """Every key of that purpose, newest first, revoked ones too."""
-        return [key for key in reversed(self._keys) if key.purpose is purpose]
+        return self._of.get(purpose, ())
 
     def active(self, purpose: Purpose) -> SigningKey:
         """The key that signs for that purpose.
