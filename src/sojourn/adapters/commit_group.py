@@ -76,7 +76,7 @@ class CommitGroup:
         waiting = _Waiting(change, loop.create_future())
         lane.append(waiting)
         self._news.set()
-        deadline = loop.call_later(WRITE_DEADLINE.total_seconds(), waiting.resolve, _too_late())
+        deadline = loop.call_later(WRITE_DEADLINE.total_seconds(), _expire, waiting)
         try:
             return await waiting.answer
         finally:
@@ -174,8 +174,8 @@ class CommitGroup:
         _answer(waiting, self._dead)
 
 
-def _too_late() -> Unavailable:
-    return Unavailable("store_unavailable", "the change was not written in time; read again")
+def _expire(waiting: _Waiting) -> None:
+    waiting.resolve(Unavailable("store_unavailable", "the change was not written in time; read again"))
 
 
 def _answer(batch: Sequence[_Waiting], error: SojournError) -> None:
