@@ -78,8 +78,8 @@ class SignedJwt:
         """
         unverified = self._verifier.open(evidence.assertion)
         client = await self._known(unverified.claimed_client)
-        # A stranger's assertion is checked like any other, against a key that signs nothing: neither
-        # words nor time tell who is registered.
+        # A stranger's assertion is checked like any other, against a key that signs nothing: words do
+        # not tell who is registered, nor does the time of the check (a store may know a client by heart).
         jwk = client.jwk if client else self._nobody
         assertion = unverified.verify(jwk, now)
         if client is None:
