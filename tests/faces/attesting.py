@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.core.change import Once
 from sojourn.core.errors import Unauthenticated
-from sojourn.jose import VerifyKey, peek_client, verify_client_assertion
+from sojourn.jose import VerifyKey, claimed_client, open_client_assertion, verify_client_assertion
 from sojourn.ports.attestor import Attestation, Evidence
 from tests.faces.samples import ISSUER
 
@@ -23,11 +23,12 @@ class JwtAttestor:
     store: MemoryStore
 
     async def attest(self, evidence: Evidence, now: datetime) -> Attestation:
-        client = self.store.people.get(peek_client(evidence.assertion))
+        opened = open_client_assertion(evidence.assertion)
+        client = self.store.people.get(claimed_client(opened))
         if client is None or client.removed_at is not None:
             raise Unauthenticated("bad_assertion", "unknown client")
         key = VerifyKey.from_jwk(client.jwk)
-        read = verify_client_assertion(evidence.assertion, key, ISSUER, client_id=client.id, now=now)
+        read = verify_client_assertion(opened, key, ISSUER, client_id=client.id, now=now)
         return Attestation(
             client, (Once("assertion", f"{client.id}:{read.jti}", now + timedelta(minutes=3)),)
         )

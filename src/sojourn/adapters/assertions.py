@@ -7,7 +7,30 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sojourn.core.errors import Unauthenticated
-from sojourn.jose import ClientAssertion, VerifyKey, peek_client, verify_client_assertion
+from sojourn.jose import (
+    ClientAssertion,
+    Parts,
+    VerifyKey,
+    claimed_client,
+    open_client_assertion,
+    verify_client_assertion,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAssertion:
+    """An assertion that was taken apart once (`attestors.signed_jwt.UnverifiedAssertion`)."""
+
+    issuer: str
+    parts: Parts
+    claimed_client: str
+
+    def verify(self, jwk: Mapping[str, str], now: datetime) -> ClientAssertion:
+        """A verified assertion of the client that it claims."""
+        if not jwk:
+            raise Unauthenticated("bad_assertion", "the client is registered with a certificate only")
+        key = VerifyKey.from_jwk(jwk)
+        return verify_client_assertion(self.parts, key, self.issuer, client_id=self.claimed_client, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,16 +39,7 @@ class Assertions:
 
     issuer: str
 
-    def peek_client(self, compact: str) -> str:
-        """The client an assertion says it is from, unverified."""
-        return peek_client(compact)
-
-    def verify(
-        self, compact: str, jwk: Mapping[str, str], *, client_id: str, now: datetime
-    ) -> ClientAssertion:
-        """A verified assertion of `client_id`."""
-        if not jwk:
-            raise Unauthenticated("bad_assertion", "the client is registered with a certificate only")
-        return verify_client_assertion(
-            compact, VerifyKey.from_jwk(jwk), self.issuer, client_id=client_id, now=now
-        )
+    def open(self, compact: str) -> OpenedAssertion:
+        """The assertion, taken apart; nothing in it is verified."""
+        parts = open_client_assertion(compact)
+        return OpenedAssertion(self.issuer, parts, claimed_client(parts))

@@ -18,6 +18,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | Ed25519PrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | Ed25519PublicKey
 
 _COORDINATE: Final = 32
+_ECDSA: Final = ec.ECDSA(hashes.SHA256())
 _RSA_BITS: Final = 2048
 _EXPONENT: Final = 65_537
 
@@ -42,7 +43,7 @@ def generate(algorithm: str) -> PrivateKey:
 def sign(private: PrivateKey, message: bytes) -> bytes:
     """The signature in the form that JWS has: r and s for ES256, as it comes for the others."""
     if isinstance(private, ec.EllipticCurvePrivateKey):
-        r, s = decode_dss_signature(private.sign(message, ec.ECDSA(hashes.SHA256())))
+        r, s = decode_dss_signature(private.sign(message, _ECDSA))
         return r.to_bytes(_COORDINATE, "big") + s.to_bytes(_COORDINATE, "big")
     if isinstance(private, rsa.RSAPrivateKey):
         return private.sign(message, padding.PKCS1v15(), hashes.SHA256())

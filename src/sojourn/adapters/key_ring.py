@@ -30,6 +30,7 @@ class KeyRing:
         self._vault = vault
         self._clock = clock
         self._keys: tuple[SigningKey, ...] = ()
+        self._of: Mapping[Purpose, Sequence[SigningKey]] = {}
         self._kept: Mapping[str, bytes] = {}
 
     async def reload(self) -> None:
@@ -43,6 +44,7 @@ class KeyRing:
             if sealed:
                 kept[key.id] = sealed
         self._keys, self._kept = keys, kept
+        self._of = {purpose: [key for key in reversed(keys) if key.purpose is purpose] for purpose in Purpose}
 
     def signer(self, purpose: Purpose) -> JwtSigner:
         """What signs JWTs of that purpose."""
@@ -66,11 +68,11 @@ class KeyRing:
     def verifying(self, purpose: Purpose) -> Sequence[SigningKey]:
         """The keys by which something of that purpose may be believed now, newest first."""
         now = self._clock.now()
-        return [key for key in reversed(self._keys) if key.purpose is purpose and key.verifies(now)]
+        return [key for key in self.of(purpose) if key.verifies(now)]
 
     def of(self, purpose: Purpose) -> Sequence[SigningKey]:
         """Every key of that purpose, newest first, revoked ones too."""
-        return [key for key in reversed(self._keys) if key.purpose is purpose]
+        return self._of.get(purpose, ())
 
     def active(self, purpose: Purpose) -> SigningKey:
         """The key that signs for that purpose.
@@ -101,6 +103,7 @@ class JwtSigner:
     def __init__(self, ring: KeyRing, purpose: Purpose) -> None:
         self._ring = ring
         self._purpose = purpose
+        self._public: tuple[Sequence[SigningKey], Sequence[Mapping[str, str]]] = ((), ())
 
     @property
     def kid(self) -> str:
@@ -115,8 +118,12 @@ class JwtSigner:
         return f"{signed}.{b64(self._ring.sign(key, signed.encode('ascii')))}"
 
     def public_keys(self) -> Sequence[Mapping[str, str]]:
-        """The JWKs of this purpose."""
-        return [_shown(key) for key in self._ring.verifying(self._purpose)]
+        """The JWKs of this purpose; the same object while they are the same."""
+        keys, (known, shown) = self._ring.verifying(self._purpose), self._public
+        if keys != known:
+            shown = [_shown(key) for key in keys]
+        self._public = (keys, shown)
+        return shown
 
 
 class RingNoteSigner:

@@ -80,7 +80,7 @@ async def opened(database: Database, high_water: HighWater | None = None, *, alo
     waiting = await database.read(sql_epoch.anything_waits)
     if waiting:
         log.warning("since a restore targets or sessions wait for `sojourn target reconcile --all --apply`")
-    return SqlStore(database, epoch=epoch, high_water=high_water, waiting=waiting)
+    return SqlStore(database, epoch=epoch, high_water=high_water, waiting=waiting, alone=alone)
 
 
 async def _settle_epoch(database: Database, high_water: HighWater | None) -> int:

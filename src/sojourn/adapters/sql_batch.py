@@ -37,6 +37,7 @@ class Batch:
     errands: list[Columns] = field(default_factory=list)
     done: list[Columns] = field(default_factory=list)
     sealed: list[Columns] = field(default_factory=list)
+    beats: list[Columns] = field(default_factory=list)
     unsealed: list[Columns] = field(default_factory=list)  # what is kept no more
 
     def recount(self) -> list[Columns]:
@@ -135,6 +136,9 @@ def _marks(batch: Batch, change: Change) -> None:
     batch.once.extend(
         {"key_hash": mark_hash(once), "kind": once.kind, "value": once.value, "expires_at": once.expires_at}
         for once in change.once
+    )
+    batch.beats.extend(
+        {"session": beat.session, "last": beat.last, "missed_at": beat.missed_at} for beat in change.beats
     )
     batch.spend.extend({"hash": mark_hash(spend)} for spend in change.spend)
     for sealed in change.sealed:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Select, bindparam, select
@@ -66,6 +66,7 @@ def _hashes(change: Change) -> set[bytes]:
     return {mark_hash(once) for once in change.once} | {mark_hash(spend) for spend in change.spend}
 
 
+@lru_cache(maxsize=1024)  # a batch asks four times for each of its marks
 def key_hash(kind: str, key: str) -> bytes:
     """The hash of a mark's kind and key."""
     return hashlib.sha256(f"{kind}\x00{key}".encode()).digest()
@@ -136,15 +137,16 @@ def _lock(kind: RowKind, *, share: bool) -> Select[Any]:
 def _marks(connection: Connection, hashes: set[bytes]) -> dict[bytes, datetime]:
     if not hashes:
         return {}
-    mark = schema.mark
-    chosen = select(mark.c.key_hash, mark.c.expires_at).where(
-        mark.c.key_hash.in_(bindparam("hashes", expanding=True))
-    )
-    chosen = chosen.order_by(mark.c.key_hash).with_for_update()
-    return {
-        row.key_hash: row.expires_at
-        for row in connection.execute(chosen, {"hashes": _padded(sorted(hashes))})
-    }
+    found = connection.execute(_MARKS, {"hashes": _padded(sorted(hashes))})
+    return {row.key_hash: row.expires_at for row in found}
+
+
+_MARKS: Final = (
+    select(schema.mark.c.key_hash, schema.mark.c.expires_at)
+    .where(schema.mark.c.key_hash.in_(bindparam("hashes", expanding=True)))
+    .order_by(schema.mark.c.key_hash)
+    .with_for_update()
+)
 
 
 def _padded(values: list[T]) -> list[T]:

@@ -15,6 +15,7 @@ from sojourn.adapters import sql_schema as schema
 from sojourn.adapters import sql_work as work
 from sojourn.adapters.commit_group import CommitGroup
 from sojourn.adapters.high_water import HighWater
+from sojourn.adapters.remembered import FEED, Remembered
 from sojourn.adapters.replay_check import differences
 from sojourn.adapters.sql_database import Broken, Database, Rejected
 from sojourn.adapters.sql_writes import Outcome, land
@@ -28,6 +29,7 @@ from sojourn.core.ids import ApprovalId, ClientId, ErrandId, HookId, KillId, Lea
 from sojourn.core.kill import Kill
 from sojourn.core.lease import Lease
 from sojourn.core.policy import PolicySet
+from sojourn.core.record import RowKind
 from sojourn.core.review import Review
 from sojourn.core.session import Session, State
 from sojourn.core.signing_key import SigningKey
@@ -49,11 +51,13 @@ class SqlStore:
         epoch: int,
         high_water: HighWater | None = None,
         waiting: bool = False,
+        alone: bool = False,
     ) -> None:
         self._database = database
         self._epoch = epoch
         self._high_water = high_water
         self._waiting = waiting  # once false for good: only a new epoch, which fences us, sets it
+        self._memory = Remembered(exact=alone)  # only who writes alone knows what has not changed
         self._group = CommitGroup(self._land)
         self.failed = asyncio.Event()
         """Set when the disk failed: nothing more is written, and the process had better end."""
@@ -65,9 +69,15 @@ class SqlStore:
     async def _land(self, changes: Sequence[Change]) -> list[Outcome]:
         try:
             return await self._database.write(lambda connection: land(connection, changes, epoch=self._epoch))
-        except Broken:
-            self.failed.set()
+        except Rejected:  # and rolled back
             raise
+        except BaseException as error:
+            self._memory.distrust()
+            if isinstance(error, Broken):
+                self.failed.set()
+            raise
+        finally:
+            self._memory.forget(changes)
 
     async def _write(self, call: Callable[[Any], R]) -> R:
         try:
@@ -150,7 +160,9 @@ class SqlStore:
 
     async def client(self, client: ClientId) -> Client | None:
         """The client of that id, removed or not."""
-        return await self._by_id(Client, schema.client, client)
+        return await self._memory.recall(
+            RowKind.CLIENT, client, lambda: self._by_id(Client, schema.client, client)
+        )
 
     async def client_named(self, name: str) -> Client | None:
         """The client of that name that is not removed."""
@@ -162,7 +174,9 @@ class SqlStore:
 
     async def charter(self, name: str, number: int | None = None) -> Charter | None:
         """A charter; without `number` its newest version."""
-        return await self._row(Charter, reads.charter_doc(name, number))
+        return await self._memory.recall(
+            RowKind.CHARTER, (name, number), lambda: self._row(Charter, reads.charter_doc(name, number))
+        )
 
     async def charters(self) -> Sequence[Charter]:
         """Every version of every charter, by name and number."""
@@ -183,7 +197,7 @@ class SqlStore:
 
     async def rules(self) -> Rules:
         """How far policies and charters have come."""
-        return await self._read(reads.rules)
+        return await self._memory.recall(RowKind.POLICY, "rules", lambda: self._read(reads.rules))
 
     async def target_named(self, name: str) -> Target | None:
         """The target of that name that is not removed."""
@@ -242,7 +256,9 @@ class SqlStore:
 
     async def kills(self, which: KillFilter) -> Sequence[Kill]:
         """Kill orders, in the order of their ids."""
-        return await self._rows(Kill, reads.kill_docs(which))
+        return await self._memory.recall(
+            RowKind.KILL, which, lambda: self._rows(Kill, reads.kill_docs(which))
+        )
 
     async def signing_keys(self) -> Sequence[SigningKey]:
         """Every signing key there ever was, oldest first."""
@@ -342,7 +358,12 @@ class SqlStore:
     # -- feed and journal --------------------------------------------------------------
     async def feed(self, after: Mark | None, *, limit: int) -> FeedPage:
         """Every revocation after the mark; a snapshot, whatever its size, when it cannot be followed."""
-        return await self._read(lambda connection: reads.feed(connection, after, limit))
+        return await self._memory.recall(
+            FEED,
+            after,  # a page without entries is the same for every limit
+            lambda: self._read(lambda connection: reads.feed(connection, after, limit)),
+            worth=lambda page: not (page.entries or page.snapshot),
+        )
 
     async def journal(self, first: int, *, limit: int) -> Sequence[JournalEntry]:
         """Leaves from `first`."""

@@ -87,6 +87,7 @@ def _write(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
     _run(connection, _RECOUNT, recounted)
     _run(connection, _ANCESTOR, batch.ancestors)
     _run(connection, _PLACE, batch.places)
+    _run(connection, upsert(connection, schema.beat, "session", newer="last"), _in_order(batch.beats))
     _run(connection, _FORGET_BEAT, batch.ended)
     _run(connection, _SPEND, batch.spend)
     _run(connection, _MARK, batch.once)
@@ -164,6 +165,11 @@ def _run(connection: Connection, statement: Executable, rows: list[Columns]) -> 
     """Execute for all rows at once; for none, nothing is sent."""
     if rows:
         connection.execute(statement, rows)
+
+
+def _in_order(beats: list[Columns]) -> list[Columns]:
+    """As `sql_work.note_beats` locks them, so that the two never wait for each other."""
+    return sorted(beats, key=lambda beat: str(beat["session"]))
 
 
 def _keyed(columns: Columns) -> Columns:

@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from sojourn.adapters.read_group import ReadGroup
 from sojourn.adapters.sql_database import (
     READ_DEADLINE,
     SNAPSHOT_DEADLINE,
@@ -62,10 +63,11 @@ class SqliteDatabase:
         self._broken: Broken | None = None
         self._writing = ThreadPoolExecutor(1, "store-write")
         self._reading = ThreadPoolExecutor(READERS, "store-read")
+        self._reads = ReadGroup(self._reading, lambda work: _once(self._reader, work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a reader thread, on one snapshot."""
-        return await _in_thread(self._reading, lambda: _once(self._reader, work), READ_DEADLINE)
+        """Run `work` in a reader thread, on one snapshot, together with what else waits to be read."""
+        return await _within(READ_DEADLINE, self._reads.read(work))
 
     async def snapshot(self, work: Callable[[Connection], T]) -> T:
         """As `read`, with more time."""
@@ -160,9 +162,16 @@ def _once(engine: Engine, work: Callable[[Connection], T]) -> T:
 
 
 async def _in_thread(threads: Executor, call: Callable[[], T], deadline: timedelta) -> T:
+    async def run() -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, call)
+
+    return await _within(deadline, run())
+
+
+async def _within(deadline: timedelta, answer: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(deadline.total_seconds()):
-            return await asyncio.get_running_loop().run_in_executor(threads, call)
+            return await answer
     except TimeoutError as error:
         raise Unavailable("store_unavailable", f"the database did not answer within {deadline}") from error
     except RuntimeError as error:  # the threads are gone

@@ -33,24 +33,31 @@ class VerifiedAssertion(Protocol):
         ...
 
 
-class Verifier(Protocol):
-    """Takes assertions apart; the cryptography lives with whoever implements it."""
+class UnverifiedAssertion(Protocol):
+    """An assertion that was taken apart and of which nothing is believed."""
 
-    def peek_client(self, compact: str) -> str:
-        """The client an assertion says it is from, unverified.
-
-        Raises:
-            Unauthenticated: it is no assertion at all.
-        """
+    @property
+    def claimed_client(self) -> str:
+        """The client it says it is from: only to look its key up."""
         ...
 
-    def verify(
-        self, compact: str, jwk: Mapping[str, str], *, client_id: str, now: datetime
-    ) -> VerifiedAssertion:
-        """Check type, signature, issuer, subject, audience and life.
+    def verify(self, jwk: Mapping[str, str], now: datetime) -> VerifiedAssertion:
+        """Check type, signature, issuer, subject, audience and life, for the client that it claims.
 
         Raises:
             Unauthenticated: code `bad_assertion`.
+        """
+        ...
+
+
+class Verifier(Protocol):
+    """Takes assertions apart; the cryptography lives with whoever implements it."""
+
+    def open(self, compact: str) -> UnverifiedAssertion:
+        """The assertion, taken apart.
+
+        Raises:
+            Unauthenticated: it is no assertion at all.
         """
         ...
 
@@ -69,12 +76,12 @@ class SignedJwt:
         Raises:
             Unauthenticated: code `bad_assertion`; an unknown client and a wrong signature read alike.
         """
-        claimed = self._verifier.peek_client(evidence.assertion)
-        client = await self._known(claimed)
-        # A stranger's assertion is checked like any other, against a key that signs nothing: neither
-        # words nor time tell who is registered.
+        unverified = self._verifier.open(evidence.assertion)
+        client = await self._known(unverified.claimed_client)
+        # A stranger's assertion is checked like any other, against a key that signs nothing: words do
+        # not tell who is registered, nor does the time of the check (a store may know a client by heart).
         jwk = client.jwk if client else self._nobody
-        assertion = self._verifier.verify(evidence.assertion, jwk, client_id=claimed, now=now)
+        assertion = unverified.verify(jwk, now)
         if client is None:
             raise Unauthenticated("bad_assertion", "the signature does not verify")
         until = from_micros(assertion.expires_at * 1_000_000) + _GRACE

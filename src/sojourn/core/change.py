@@ -102,6 +102,15 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
+class Beat:
+    """When a session was last heard of, and when its silence counts as missed; None: no beat is owed."""
+
+    session: SessionId
+    last: datetime
+    missed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What to write, all or nothing. `ending` changes go first in a batch."""
 
@@ -113,15 +122,15 @@ class Change:
     once: tuple[Once, ...] = ()
     spend: tuple[Spend, ...] = ()
     sealed: tuple[Sealed, ...] = ()
+    beats: tuple[Beat, ...] = ()
     ending: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         moves = any(step.facts for step in self.steps)
-        return not (
-            moves or self.errands or self.done or self.revocations or self.once or self.spend or self.sealed
-        )
+        marks = self.once or self.spend or self.sealed or self.beats
+        return not (moves or self.errands or self.done or self.revocations or marks)
 
 
 def pin(kind: RowKind, row: Row) -> Pin:

@@ -1,5 +1,6 @@
 """Signed tokens, in one place for both sides: compact only, one `typ` for each use, ours ES256 only."""
 
+from sojourn.jose.compact import Parts
 from sojourn.jose.foreign import ForeignKey, IssuerKey, read_foreign_keys, verify_foreign_token
 from sojourn.jose.introduction import Introduction, verify_introduction
 from sojourn.jose.keys import Es256Key, VerifyKey, read_key_set
@@ -8,7 +9,8 @@ from sojourn.jose.sign import sign_client_assertion, sign_proof
 from sojourn.jose.verify import (
     ClientAssertion,
     VerifiedProof,
-    peek_client,
+    claimed_client,
+    open_client_assertion,
     verify_access_token,
     verify_client_assertion,
     verify_client_token,
@@ -27,9 +29,11 @@ __all__ = [
     "Introduction",
     "IssuerKey",
     "Kind",
+    "Parts",
     "VerifiedProof",
     "VerifyKey",
-    "peek_client",
+    "claimed_client",
+    "open_client_assertion",
     "read_foreign_keys",
     "read_key_set",
     "sign_client_assertion",

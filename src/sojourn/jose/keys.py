@@ -9,8 +9,10 @@ from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry, serialize_compact
@@ -22,11 +24,12 @@ from sojourn.jose.compact import octets_of
 
 _COORDINATE: Final = 43  # base64url characters of 32 octets
 _SIGNATURE: Final = 64  # octets of r and s
+_HALF: Final = 32
+_ECDSA: Final = ec.ECDSA(hashes.SHA256())  # RFC 7518, section 3.4
 _KEYS_CACHED: Final = 4096
 _TOKENS: Final = "tokens"
 _CURVE: Final = "secp256r1"
 REGISTRY: Final = JWSRegistry(algorithms=["ES256"], strict_check_header=False)
-ES256: Final = REGISTRY.get_alg("ES256")
 
 
 class VerifyKey:
@@ -35,7 +38,7 @@ class VerifyKey:
     __slots__ = ("_key", "jwk", "thumbprint")
 
     def __init__(self, key: ECKey, jwk: Mapping[str, str]) -> None:
-        self._key = key
+        self._key = key.public_key
         self.jwk = jwk
         self.thumbprint = proof.thumbprint_of(jwk)
 
@@ -70,7 +73,14 @@ class VerifyKey:
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
         """Whether `signature` (r and s, 64 octets) is this key's over `signed`."""
-        return len(signature) == _SIGNATURE and bool(ES256.verify(signed, signature, self._key))
+        if len(signature) != _SIGNATURE:
+            return False
+        r, s = int.from_bytes(signature[:_HALF]), int.from_bytes(signature[_HALF:])
+        try:
+            self._key.verify(encode_dss_signature(r, s), signed, _ECDSA)
+        except InvalidSignature:
+            return False
+        return True
 
 
 class Es256Key:

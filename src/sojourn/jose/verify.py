@@ -15,6 +15,7 @@ from sojourn.core import proof, token
 from sojourn.core.errors import Invalid, SojournError, Unauthenticated
 from sojourn.core.token import AccessClaims
 from sojourn.core.window import to_micros
+from sojourn.jose.compact import Parts
 from sojourn.jose.foreign import IssuerKey
 from sojourn.jose.keys import VerifyKey
 from sojourn.jose.kinds import ACCESS_TOKEN, CLIENT_ASSERTION, PROOF, Kind, open_as
@@ -130,27 +131,36 @@ def verify_proof(compact: str) -> VerifiedProof:
     return VerifiedProof(key.thumbprint, key.jwk, parts.claims)
 
 
-def peek_client(compact: str) -> str:
+def open_client_assertion(compact: str) -> Parts:
+    """An assertion taken apart, to be verified by the key of who it says it is from (`claimed_client`).
+
+    Raises:
+        Unauthenticated: code `bad_assertion`.
+    """
+    return open_as(compact, CLIENT_ASSERTION)
+
+
+def claimed_client(opened: Parts) -> str:
     """The client an assertion says it is from, unverified: only to look its key up.
 
     Raises:
         Unauthenticated: code `bad_assertion`.
     """
-    subject = open_as(compact, CLIENT_ASSERTION).claims["sub"]
+    subject = opened.claims["sub"]
     if not isinstance(subject, str):
         raise Unauthenticated("bad_assertion", "claim `sub` is not a string")
     return subject
 
 
 def verify_client_assertion(
-    compact: str, key: VerifyKey, issuer: str, *, client_id: str, now: datetime
+    assertion: str | Parts, key: VerifyKey, issuer: str, *, client_id: str, now: datetime
 ) -> ClientAssertion:
     """Check a `private_key_jwt` of `client_id`, made for us alone (RFC 7523, RFC 10070).
 
     Raises:
         Unauthenticated: code `bad_assertion`.
     """
-    parts = open_as(compact, CLIENT_ASSERTION)
+    parts = open_client_assertion(assertion) if isinstance(assertion, str) else assertion
     if not key.verifies(parts.signed, parts.signature):
         raise Unauthenticated("bad_assertion", "the signature does not verify")
     claims = parts.claims

@@ -7,7 +7,7 @@ question is known: each question reads the feed first, and questions that wait s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -38,7 +38,7 @@ class OwnTokens:
         self._view = RevocationView()
         self._known: dict[str, AccessClaims] = {}
         self._of_clients: dict[str, Mapping[str, object]] = {}
-        self._kids: tuple[str, ...] = ()
+        self._public: Sequence[Mapping[str, str]] = ()
         self._keys: Mapping[str, VerifyKey] = {}
         self._hearing: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
@@ -100,10 +100,10 @@ class OwnTokens:
 
     def _refresh(self) -> None:
         public = self._signer.public_keys()
-        kids = tuple(key["kid"] for key in public)
-        if kids != self._kids:
-            self._kids, self._keys = kids, {key["kid"]: VerifyKey.from_jwk(key) for key in public}
-            self._known, self._of_clients = {}, {}
+        if public is self._public:
+            return
+        self._public, self._keys = public, {key["kid"]: VerifyKey.from_jwk(key) for key in public}
+        self._known, self._of_clients = {}, {}
 
     async def _hear(self) -> None:
         """Return when the feed was read by a reading that began after this call."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sojourn.config import Settings
-from sojourn.core.change import Change, Pin, Sealed, pin
+from sojourn.core.change import Beat, Change, Pin, Sealed, pin
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, NotFound, Refused, SojournError
 from sojourn.core.ids import LEASE, LeaseId, TargetId, from_uuid
@@ -206,10 +206,10 @@ class ActivateSession:
         """Activate a session without credentials: what may come to exist is nothing, so one commit does."""
         place = await self._places.take() if self._places else None
         now = self._clock.now()
-        await self._store.note_beats([(session.id, now, now + session.beat.missed_after)])
+        heard = Beat(session.id, now, now + session.beat.missed_after)
         step = prepare(session, now)
         step = step.then(activate(step.row, now, status=place))
-        head = await self._store.commit(Change(steps=(step,)))
+        head = await self._store.commit(Change(steps=(step,), beats=(heard,)))
         return Activation(step.row, self._tokens(step.row, head.mark), (), head.mark)
 
     async def _give_up(self, session: Session, sending: Sending | None, detail: str) -> None:

@@ -124,6 +124,7 @@ class MemoryStore(RowReads, MemoryAccounts, MemoryKept, MemoryPlaces):
             del self._marks[spend.kind, spend.key]
         for once in change.once:
             self._marks[once.kind, once.key] = once
+        self._note_beats([(beat.session, beat.last, beat.missed_at) for beat in change.beats])
         for done in change.done:
             self.errands.pop(done, None)
         for errand in change.errands:
@@ -210,6 +211,9 @@ class MemoryStore(RowReads, MemoryAccounts, MemoryKept, MemoryPlaces):
 
     async def note_beats(self, beats: Collection[tuple[SessionId, datetime, datetime | None]]) -> None:
         await asyncio.sleep(0)
+        self._note_beats(beats)
+
+    def _note_beats(self, beats: Collection[tuple[SessionId, datetime, datetime | None]]) -> None:
         for session, last, missed in beats:
             known = self._beats.get(session)
             if known is None or known[0] <= last:  # an older beat never replaces a newer one

@@ -16,9 +16,11 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from sojourn.core.errors import Invalid, NotFound, SojournError
 from sojourn.faces.http import (
@@ -56,6 +58,7 @@ from sojourn.faces.http.envelope import FORM_PATHS, SECURITY, Envelope
 from sojourn.faces.http.hot import HotRoute, PlainRoute
 from sojourn.faces.http.openapi import ANY, document_of, responses_of
 from sojourn.faces.http.problems import problem, render
+from sojourn.faces.http.straight import Straight
 
 
 class Who(StrEnum):
@@ -235,9 +238,16 @@ ROUTES: Final = (
 )
 
 
+class _Face(FastAPI):
+    """FastAPI, which sends nothing about a request anywhere: our own log and metrics say what may be said."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await Starlette.__call__(self, scope, receive, send)
+
+
 def build(desk: Desk) -> FastAPI:
     """The app that serves the table, with `desk` behind it."""
-    app = FastAPI(
+    app = _Face(
         title="Sojourn",
         version="1",  # of the API, not of the software
         docs_url=None,  # they would load scripts from elsewhere
@@ -252,8 +262,10 @@ def build(desk: Desk) -> FastAPI:
     )
     app.state.desk = desk
     app.router.routes.extend(_routes())
+    straight = {route.path: route for route in app.routes if isinstance(route, PlainRoute)}
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
-    app.add_middleware(Envelope)
+    app.add_middleware(Straight, routes=straight)
+    app.add_middleware(Envelope)  # the last one added is outermost
     return app
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sojourn.core.errors import Invalid
@@ -34,6 +34,9 @@ SECURITY: Final = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Strict-Transport-Security", "max-age=63072000"),
 )
+_REQUEST_ID: Final = b"x-request-id"
+_SECURITY: Final = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY)
+_OURS: Final = frozenset({_REQUEST_ID, *(name for name, _ in _SECURITY)})
 
 
 class Envelope:
@@ -73,16 +76,14 @@ class _Answered:
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
-        self._request_id = request_id
+        self._request_id = request_id.encode()
         self.status = 500  # unless something is answered, it was a defect
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._request_id
-            for name, value in SECURITY:
-                headers[name] = value
+            told = [header for header in message["headers"] if header[0].lower() not in _OURS]
+            message["headers"] = [*told, (_REQUEST_ID, self._request_id), *_SECURITY]
         await self._send(message)
 
 
@@ -92,7 +93,7 @@ def _check_head(scope: Scope, *, forwarded: bool) -> None:
         raise Invalid(
             "too_large", f"expected a query under {QUERY_BYTES} and headers under {HEADER_TEXT} bytes"
         )
-    if forwarded:
+    if forwarded or not query:
         return
     names = {name.lower() for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)}
     if found := sorted(names & _SECRET_NAMES):

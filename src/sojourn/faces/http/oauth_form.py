@@ -6,6 +6,7 @@ one that is repeated is refused, but for `resource` and `audience`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Final, Literal
@@ -82,10 +83,11 @@ class Form:
     """The parameters that have a value."""
 
     pairs: tuple[tuple[str, str], ...]
+    first: Mapping[str, str]  # by name
 
     def get(self, name: str) -> str | None:
         """The parameter, or None."""
-        return next((value for key, value in self.pairs if key == name), None)
+        return self.first.get(name)
 
     def need(self, name: str) -> str:
         """The parameter.
@@ -152,4 +154,5 @@ def read_form(body: bytes) -> Form:
     single = [key for key, _ in pairs if key not in _REPEATABLE]
     if len(set(single)) != len(single):
         raise Invalid("invalid_request", "a parameter is repeated")
-    return Form(tuple((key, value) for key, value in pairs if value))
+    said = tuple((key, value) for key, value in pairs if value)
+    return Form(said, dict(reversed(said)))

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sojourn.core.errors import Invalid, Unauthenticated
+from sojourn.faces.http.one_write import in_one
 from sojourn.jose.certificates import Certificate, read_certificate
 
 _HEADER: Final = "client-cert"
@@ -42,7 +43,7 @@ class PeerProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note who is at the other end."""
-        super().connection_made(transport)
+        super().connection_made(in_one(transport))
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         shown = [] if tls is None else _chain_of(tls)
         self._chain = tuple(ssl.DER_cert_to_PEM_cert(one) for one in shown)

@@ -1,0 +1,71 @@
+"""Rows that seldom change, as last read: exact, for the one process that writes them.
+
+Where no other process writes (SQLite), what was read stays true until a Change of ours writes a
+row of that kind. While such a write is under way its caller has no answer yet, so either reading
+is right; a write of which nobody can say whether it landed ends the remembering for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from typing import Final, TypeVar, cast
+
+from sojourn.core.change import Change
+from sojourn.core.record import RowKind
+
+T = TypeVar("T")
+
+MOST: Final = 1024  # readings of one kind; a client or a charter is about 2 KB
+FEED: Final = "feed"
+KINDS: Final = frozenset({FEED, RowKind.CLIENT, RowKind.CHARTER, RowKind.POLICY, RowKind.KILL})
+_NOTHING: Final = object()
+
+
+class Remembered:
+    """What was read of each kind since the last write to it."""
+
+    def __init__(self, *, exact: bool, most: int = MOST) -> None:
+        self._exact = exact
+        self._most = most
+        self._kept: dict[str, dict[Hashable, object]] = {kind: {} for kind in KINDS}
+
+    async def recall(
+        self,
+        kind: str,
+        key: Hashable,
+        read: Callable[[], Awaitable[T]],
+        *,
+        worth: Callable[[T], bool] = lambda _: True,
+    ) -> T:
+        """What `read` answered before, or answers now; `key` tells readings of `kind` apart.
+
+        An answer that is not `worth` it is not kept: one that is large, and asked for once.
+        """
+        if not self._exact:
+            return await read()
+        kept = self._kept[kind]
+        found = kept.get(key, _NOTHING)
+        if found is not _NOTHING:
+            return cast("T", found)
+        answer = await read()
+        if worth(answer):
+            kept[key] = answer  # a write meanwhile has put another dict in its place: this one is lost
+        if len(kept) > self._most:
+            del kept[next(iter(kept))]
+        return answer
+
+    def forget(self, changes: Iterable[Change]) -> None:
+        """These have landed, or may have: what they write is read anew."""
+        written: set[str] = set()
+        for change in changes:
+            written.update(step.facts[0].row for step in change.steps if step.facts)
+            if change.revocations:
+                written.add(FEED)
+        if RowKind.CHARTER in written:
+            written.add(RowKind.POLICY)  # how far the rules have come counts both
+        for kind in written & KINDS:
+            self._kept[kind] = {}
+
+    def distrust(self) -> None:
+        """Remember nothing from here on: a write may land at any moment, without a word."""
+        self._exact = False
