@@ -312,10 +312,14 @@ def leases_of(session: SessionId) -> Select[Any]:
     return select(_LEASE.c.doc).where(_LEASE.c.session == session).order_by(_LEASE.c.id)
 
 
-def earliest_errand(connection: Connection) -> datetime | None:
+def earliest_errand(connection: Connection, without: Collection[TargetId]) -> datetime | None:
     """When the first errand that nobody holds is due, of those that may be claimed."""
-    table = schema.errand
-    paused = select(schema.reconciling.c.target)
-    chosen = select(func.min(table.c.run_at)).where(table.c.held_by.is_(None), table.c.target.not_in(paused))
-    found: datetime | None = connection.execute(chosen).scalar_one()
+    found: datetime | None = connection.execute(_EARLIEST, {"without": sorted(without)}).scalar_one()
     return found
+
+
+_EARLIEST: Final = select(func.min(schema.errand.c.run_at)).where(
+    schema.errand.c.held_by.is_(None),
+    schema.errand.c.target.not_in(select(schema.reconciling.c.target)),
+    schema.errand.c.target.not_in(bindparam("without", expanding=True)),
+)
