@@ -68,7 +68,6 @@ async def destroy(link: asyncpg.Connection, oid: int, turn: asyncio.Lock) -> Non
         await link.fetchval(removal._CUT, oid)
     await link.fetch(removal._PREPARED, oid)
     await link.fetch(removal._DATABASES, oid)
-    await link.fetchval("SELECT current_database()")
     await link.fetchval(_PLAN, json.dumps({"oid": str(oid)}))
     async with turn:  # two that drop privileges on one table at once fail
         await link.execute(blocks.DROP)
@@ -87,7 +86,7 @@ def open_many(system: System, count: int) -> list[str]:
 def kill_all(system: System, sessions: Sequence[str]) -> float:
     """Kill them by one order; seconds from it to the last destruction on record."""
     ordered = system.operator.ask("POST", "/v1/kills", {"kind": "client", "name": "runner"}).json()
-    until(lambda: system.roles() == [], within_s=WITHIN_S, every_s=0.2)
+    until(lambda: system.roles() == [], within_s=WITHIN_S, every_s=0.5)
     for session in sessions:
         system.look(session, until_ended_s=30)
     gone = [text(lease, "destroyed_at") for one in sessions for lease in system.leases(one)]

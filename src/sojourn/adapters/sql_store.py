@@ -137,7 +137,7 @@ class SqlStore:
 
     async def leases(self, session: SessionId) -> Sequence[Lease]:
         """The leases of a session, in the order of their ids."""
-        return await self._rows(Lease, reads.leases_of(session))
+        return await self._read(lambda connection: reads.leases_of(connection, session))
 
     async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
         """The leases of many sessions; those without any are left out."""
