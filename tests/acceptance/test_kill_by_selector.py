@@ -70,7 +70,7 @@ def _kill(system: System, count: int) -> tuple[float, float]:
         ordered = _order(system)
         until(lambda: _answers(holders, listening) == {401}, within_s=10)
         refused = time.monotonic() - began
-        done = until(lambda: _finished(system, text(ordered, "id")), within_s=60)
+        done = until(lambda: _finished(system, text(ordered, "id")), within_s=60, every_s=0.05)
         took = time.monotonic() - began
         assert _answers(holders, listening) == {401}
     assert done is not None and done["ended"] == count and _order(system, dry_run=True)["total"] == 0

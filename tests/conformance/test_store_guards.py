@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, select, text
 
 from sojourn.adapters import sql_schema as schema
-from sojourn.adapters.migrations.upgrade import upgrade
+from sojourn.adapters.migrations.upgrade import NEWEST, upgrade
 from sojourn.adapters.opened_store import open_memory, open_postgres
 from sojourn.adapters.postgres_database import PostgresDatabase
 from sojourn.adapters.sql_database import Rejected
@@ -107,6 +107,13 @@ async def test_migrations_make_exactly_the_schema(store: SqlStore) -> None:
         return list(compare_metadata(context, schema.metadata))
 
     assert await store._database.write(drift) == []
+
+
+async def test_a_migrated_database_is_known_to_be_the_newest(store: SqlStore) -> None:
+    def revision(connection: Connection) -> str | None:
+        return MigrationContext.configure(connection).get_current_revision()
+
+    assert await store._database.write(revision) == NEWEST
 
 
 async def test_replay_finds_a_row_that_was_tampered_with(store: SqlStore) -> None:

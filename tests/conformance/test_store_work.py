@@ -49,13 +49,35 @@ async def test_a_hold_is_lengthened_by_its_holder_and_by_nobody_else(store: Stor
     await store.claim("one", START, hold=SECOND, limit=1)
     await store.claim("two", START, hold=SECOND, limit=1)
 
-    await store.hold_on("one", START + 9 * SECOND)
+    both = (an_errand_id(1), an_errand_id(2))
+    await store.hold_on("one", START + 9 * SECOND, both)
     free = await store.claim("three", START + SECOND, hold=20 * SECOND, limit=5)
-    await store.hold_on("one", START + 2 * SECOND)
+    await store.hold_on("one", START + 2 * SECOND, both)
     later = await store.claim("four", START + 2 * SECOND, hold=SECOND, limit=5)
 
     assert [e.id for e in free] == [an_errand_id(2)]
     assert [e.id for e in later] == [an_errand_id(1)]
+
+
+async def test_what_its_holder_does_not_name_runs_out(store: Store) -> None:
+    held = await opened(store)
+    await store.commit(Change(errands=(errand(1, held), errand(2, held))))
+    await store.claim("one", START, hold=SECOND, limit=2)
+
+    await store.hold_on("one", START + 9 * SECOND, (an_errand_id(2),))
+    free = await store.claim("two", START + SECOND, hold=SECOND, limit=5)
+
+    assert [e.id for e in free] == [an_errand_id(1)]
+
+
+async def test_a_target_that_is_skipped_has_nothing_due(store: Store) -> None:
+    held = await opened(store)
+    await store.commit(Change(errands=(errand(1, held),)))
+    target = errand(1, held).target
+
+    assert await store.next_errand_at() == START
+    assert await store.next_errand_at(without=(target,)) is None
+    assert await store.claim("one", START, hold=SECOND, limit=5, without=(target,)) == []
 
 
 async def test_an_errand_is_given_back_by_its_holder_only(store: Store) -> None:

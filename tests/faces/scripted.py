@@ -148,7 +148,7 @@ class MemoryStore(NoOrders):
     async def tiles(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
         return {key: self.hashes[key] for key in keys if key in self.hashes}
 
-    async def next_errand_at(self) -> datetime | None:
+    async def next_errand_at(self, *, without: Sequence[str] = ()) -> datetime | None:
         return None
 
     async def journal(self, first: int, *, limit: int) -> Sequence[object]:

@@ -15,8 +15,8 @@ T = TypeVar("T")
 _PAUSE_S = 0.01
 
 
-def until(look: Callable[[], T], *, within_s: float = 5.0) -> T:
-    """The first true answer of `look`.
+def until(look: Callable[[], T], *, within_s: float = 5.0, every_s: float = _PAUSE_S) -> T:
+    """The first true answer of `look`, asked every so often: less so where asking is part of the load.
 
     Raises:
         AssertionError: there was none within the deadline; it shows the last answer.
@@ -24,7 +24,7 @@ def until(look: Callable[[], T], *, within_s: float = 5.0) -> T:
     give_up = time.monotonic() + within_s
     while not (answer := look()):
         assert time.monotonic() < give_up, f"not within {within_s} s; last answer: {answer!r}"
-        time.sleep(_PAUSE_S)
+        time.sleep(every_s)
     return answer
 
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from sojourn.adapters.codec import decode_members, from_bytes, plain, to_bytes
+from sojourn.adapters.codec import decode_members, from_bytes, plain, shown, to_bytes
 from sojourn.core.errors import Invalid
 from sojourn.core.ids import SessionId
 from sojourn.core.lease import Lease, Residual
 from sojourn.core.record import Fact, FactKind, Row, RowKind
 from sojourn.core.replay import ROW_TYPES
-from sojourn.core.window import parse, show
+from sojourn.core.window import parse
 
 VERSION: Final = 1
 # An entry bundle of tlog-tiles states a leaf's length in two bytes.
@@ -88,7 +88,7 @@ def leaf_of(placed: Placed, index: int) -> bytes:
         raw = _bytes(fact, {**placed.told.members, "count": placed.number})
     session = f'"{fact.session}"' if fact.session else "null"
     # The members in their canonical order; none of these texts needs an escape.
-    before = f'{{"at":"{show(fact.at)}","body":'
+    before = f'{{"at":"{shown(fact.at)}","body":'
     after = (
         f',"index":{index},"kind":"{fact.kind}","number":{placed.number},"session":{session},"v":{VERSION}}}'
     )

@@ -49,6 +49,8 @@ _BY_ID: Final = {
     table: select(table.c.doc).where(table.c.id == bindparam("wanted", type_=table.c.id.type))
     for table in (schema.session, schema.lease, schema.client, schema.target)
 }
+_HEAD: Final = select(schema.head)
+_LEASES_OF: Final = select(_LEASE.c.doc).where(_LEASE.c.session == bindparam("whose")).order_by(_LEASE.c.id)
 # What seldom changes is read out of its text once: the text is the key, so a change is another row.
 _kept: Final = lru_cache(maxsize=1024)(row_of)
 _KEPT: Final = frozenset({Client, Target})
@@ -64,7 +66,7 @@ def by_id(connection: Connection, kind: type[R], table: Table, wanted: str) -> R
 
 def head(connection: Connection) -> Head:
     """The one row that orders everything."""
-    row = connection.execute(select(schema.head)).one()
+    row = connection.execute(_HEAD).one()
     return Head(row.epoch, row.journal_size, row.feed_n)
 
 
@@ -248,7 +250,7 @@ def overdue(connection: Connection, now: datetime, beats_until: datetime, limit:
 
 def feed(connection: Connection, after: Mark | None, limit: int) -> FeedPage:
     """The entries after the mark, at most `limit`; all of them when the mark cannot be followed."""
-    row = connection.execute(select(schema.head)).one()
+    row = connection.execute(_HEAD).one()
     now = Mark(row.epoch, row.feed_n)
     follows = after is not None and after.epoch == row.epoch and row.forgotten_n <= after.n <= row.feed_n
     table = schema.revocation
@@ -307,15 +309,19 @@ def checkpoint(connection: Connection) -> tuple[int, str] | None:
     return None if row is None else (row.size, row.note)
 
 
-def leases_of(session: SessionId) -> Select[Any]:
+def leases_of(connection: Connection, session: SessionId) -> list[Lease]:
     """The leases of a session in the order of their ids."""
-    return select(_LEASE.c.doc).where(_LEASE.c.session == session).order_by(_LEASE.c.id)
+    return [row_of(Lease, doc) for doc in connection.execute(_LEASES_OF, {"whose": session}).scalars()]
 
 
-def earliest_errand(connection: Connection) -> datetime | None:
+def earliest_errand(connection: Connection, without: Collection[TargetId]) -> datetime | None:
     """When the first errand that nobody holds is due, of those that may be claimed."""
-    table = schema.errand
-    paused = select(schema.reconciling.c.target)
-    chosen = select(func.min(table.c.run_at)).where(table.c.held_by.is_(None), table.c.target.not_in(paused))
-    found: datetime | None = connection.execute(chosen).scalar_one()
+    found: datetime | None = connection.execute(_EARLIEST, {"without": sorted(without)}).scalar_one()
     return found
+
+
+_EARLIEST: Final = select(func.min(schema.errand.c.run_at)).where(
+    schema.errand.c.held_by.is_(None),
+    schema.errand.c.target.not_in(select(schema.reconciling.c.target)),
+    schema.errand.c.target.not_in(bindparam("without", expanding=True)),
+)

@@ -148,7 +148,7 @@ class SqlStore:
 
     async def leases(self, session: SessionId) -> Sequence[Lease]:
         """The leases of a session, in the order of their ids."""
-        return await self._rows(Lease, reads.leases_of(session))
+        return await self._read(lambda connection: reads.leases_of(connection, session))
 
     async def leases_of(self, sessions: Collection[SessionId]) -> Mapping[SessionId, Sequence[Lease]]:
         """The leases of many sessions; those without any are left out."""
@@ -314,9 +314,9 @@ class SqlStore:
             lambda connection: work.claim(connection, holder, now, hold=hold, limit=limit, without=without)
         )
 
-    async def hold_on(self, holder: str, until: datetime) -> None:
-        """Hold until then whatever `holder` still holds."""
-        await self._write(lambda connection: work.hold_on(connection, holder, until))
+    async def hold_on(self, holder: str, until: datetime, errands: Collection[ErrandId]) -> None:
+        """Hold until then what of `errands` `holder` still holds."""
+        await self._write(lambda connection: work.hold_on(connection, holder, until, errands))
 
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
         """Give an errand back; false if `holder` no longer holds it."""
@@ -324,9 +324,9 @@ class SqlStore:
             lambda connection: work.postpone(connection, errand, holder, run_at=run_at, error=error)
         )
 
-    async def next_errand_at(self) -> datetime | None:
+    async def next_errand_at(self, *, without: Collection[TargetId] = ()) -> datetime | None:
         """When the earliest errand that nobody holds is due."""
-        return await self._read(reads.earliest_errand)
+        return await self._read(lambda connection: reads.earliest_errand(connection, without))
 
     # -- after a restore ---------------------------------------------------------------
     async def reconciling(self) -> frozenset[TargetId]:

@@ -22,6 +22,27 @@ from sojourn.core.session import State
 
 _ERRAND: Final = schema.errand
 
+_DUE: Final = (
+    select(_ERRAND.c.id)
+    .where(
+        _ERRAND.c.run_at <= bindparam("now"),
+        or_(_ERRAND.c.held_until.is_(None), _ERRAND.c.held_until <= bindparam("now")),
+        _ERRAND.c.target.not_in(bindparam("without", expanding=True)),
+        _ERRAND.c.target.not_in(select(schema.reconciling.c.target)),
+    )
+    .order_by(_ERRAND.c.run_at, _ERRAND.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+# Built once: building it takes longer than running it.
+_CLAIM: Final = (
+    update(_ERRAND)
+    .where(_ERRAND.c.id.in_(select(_DUE.c.id)))
+    .values(held_by=bindparam("holder"), held_until=bindparam("until"), attempts=_ERRAND.c.attempts + 1)
+    .returning(_ERRAND)
+)
+
 Beat = tuple[SessionId, datetime, datetime | None]
 
 
@@ -35,24 +56,8 @@ def claim(
     without: Collection[TargetId],
 ) -> list[Errand]:
     """Hold due errands, oldest first; what another holder holds, or is taking, is skipped."""
-    table = _ERRAND
-    due = (
-        select(table.c.id)
-        .where(table.c.run_at <= now, or_(table.c.held_until.is_(None), table.c.held_until <= now))
-        .where(table.c.target.not_in(sorted(without)))
-        .where(table.c.target.not_in(select(schema.reconciling.c.target)))
-        .order_by(table.c.run_at, table.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    taken = (
-        update(table)
-        .where(table.c.id.in_(select(due.c.id)))
-        .values(held_by=holder, held_until=now + hold, attempts=table.c.attempts + 1)
-        .returning(table)
-    )
-    rows = sorted(connection.execute(taken), key=lambda row: (row.run_at, row.id))
+    asked = {"holder": holder, "now": now, "until": now + hold, "most": limit, "without": sorted(without)}
+    rows = sorted(connection.execute(_CLAIM, asked), key=lambda row: (row.run_at, row.id))
     return [
         Errand(row.id, ErrandKind(row.kind), row.lease, row.session, row.target, row.run_at, row.attempts)
         for row in rows
@@ -65,9 +70,10 @@ def release_all(connection: Connection) -> None:
         connection.execute(update(table).values(held_by=None, held_until=None))
 
 
-def hold_on(connection: Connection, holder: str, until: datetime) -> None:
-    """Lengthen every hold of `holder`; what another holder took meanwhile is not touched."""
-    connection.execute(update(_ERRAND).where(_ERRAND.c.held_by == holder).values(held_until=until))
+def hold_on(connection: Connection, holder: str, until: datetime, errands: Collection[ErrandId]) -> None:
+    """Lengthen the holds of `holder` on `errands`; what another holder took meanwhile is not touched."""
+    still = update(_ERRAND).where(_ERRAND.c.held_by == holder, _ERRAND.c.id.in_(sorted(errands)))
+    connection.execute(still.values(held_until=until))
 
 
 def postpone(connection: Connection, errand: ErrandId, holder: str, *, run_at: datetime, error: str) -> bool:

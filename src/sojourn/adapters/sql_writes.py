@@ -20,6 +20,7 @@ from sojourn.adapters import sql_schema as schema
 from sojourn.adapters.journal_leaf import leaf_hash, leaf_of
 from sojourn.adapters.sql_batch import Batch, Bodies, bodies_of, build
 from sojourn.adapters.sql_judge import LOCK_ORDER, Stored, look, thin, verdict
+from sojourn.adapters.sql_many import execute_many
 from sojourn.adapters.sql_rows import CHANGING, Columns
 from sojourn.core.change import Change
 from sojourn.core.errors import SojournError, Unavailable
@@ -80,33 +81,33 @@ def _holds(candidate: _Candidate, stored: Stored, outcomes: list[Outcome]) -> bo
 def _write(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
     recounted = batch.recount()
     for kind in LOCK_ORDER:
-        _run(connection, _INSERTS[kind], batch.inserts[kind])
+        execute_many(connection, _INSERTS[kind], batch.inserts[kind])
         if kind in _BETWEEN:
-            _run(connection, _BETWEEN[kind], batch.between[kind])
-        _run(connection, _UPDATES[kind], [_keyed(columns) for columns in batch.updates[kind]])
-    _run(connection, _RECOUNT, recounted)
-    _run(connection, _ANCESTOR, batch.ancestors)
-    _run(connection, _PLACE, batch.places)
-    _run(connection, upsert(connection, schema.beat, "session", newer="last"), _in_order(batch.beats))
-    _run(connection, _FORGET_BEAT, batch.ended)
-    _run(connection, _SPEND, batch.spend)
-    _run(connection, _MARK, batch.once)
-    _run(connection, _DONE, batch.done)
-    _run(connection, _ERRAND, batch.errands)
-    _run(connection, upsert(connection, schema.sealed, "name"), batch.sealed)
-    _run(connection, _UNSEAL, batch.unsealed)
+            execute_many(connection, _BETWEEN[kind], batch.between[kind])
+        execute_many(connection, _UPDATES[kind], [_keyed(columns) for columns in batch.updates[kind]])
+    execute_many(connection, _RECOUNT, recounted)
+    execute_many(connection, _ANCESTOR, batch.ancestors)
+    execute_many(connection, _PLACE, batch.places)
+    execute_many(connection, upsert(connection, schema.beat, "session", newer="last"), _in_order(batch.beats))
+    execute_many(connection, _FORGET_BEAT, batch.ended)
+    execute_many(connection, _SPEND, batch.spend)
+    execute_many(connection, _MARK, batch.once)
+    execute_many(connection, _DONE, batch.done)
+    execute_many(connection, _ERRAND, batch.errands)
+    execute_many(connection, upsert(connection, schema.sealed, "name"), batch.sealed)
+    execute_many(connection, _UNSEAL, batch.unsealed)
     return _order(connection, batch, epoch)
 
 
 def _order(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
     size, feed_n = advance(connection, epoch, facts=len(batch.facts), revocations=len(batch.revocations))
     first, feed = size - len(batch.facts), feed_n - len(batch.revocations)
-    _run(
+    execute_many(
         connection,
         _FACT,
         [_leaf(placed, index) for index, placed in enumerate(batch.facts, first)],
     )
-    _run(
+    execute_many(
         connection,
         _REVOCATION,
         [
@@ -159,12 +160,6 @@ def _leaf(placed: Any, index: int) -> Columns:
         "leaf": leaf,
         "leaf_hash": leaf_hash(leaf),
     }
-
-
-def _run(connection: Connection, statement: Executable, rows: list[Columns]) -> None:
-    """Execute for all rows at once; for none, nothing is sent."""
-    if rows:
-        connection.execute(statement, rows)
 
 
 def _in_order(beats: list[Columns]) -> list[Columns]:

@@ -295,16 +295,16 @@ class Store(Protocol):
         """Hold due errands for `hold`, oldest first, skipping the targets in `without`."""
         ...
 
-    async def hold_on(self, holder: str, until: datetime) -> None:
-        """Hold until then whatever `holder` still holds; what was taken from it stays taken."""
+    async def hold_on(self, holder: str, until: datetime, errands: Collection[ErrandId]) -> None:
+        """Hold `errands` until then if `holder` still holds them; what was taken from it stays taken."""
         ...
 
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
         """Give an errand back, to run later; false if `holder` no longer holds it."""
         ...
 
-    async def next_errand_at(self) -> datetime | None:
-        """When the earliest errand that nobody holds is due."""
+    async def next_errand_at(self, *, without: Collection[TargetId] = ()) -> datetime | None:
+        """When the earliest errand that nobody holds is due, skipping the targets in `without`."""
         ...
 
     # -- after a restore ---------------------------------------------------------------

@@ -71,15 +71,14 @@ class Reaping:
             TargetError: the target failed, or did not answer.
         """
         lease = await self._store.lease(errand.lease)
-        session = await self._store.session(errand.session)
-        if lease is None or session is None:
+        if lease is None:
             await self._store.commit(Change(done=(errand.id,)))
             return None
         match errand.kind:
             case ErrandKind.DESTROY:
                 return await self._destroy(errand, lease)
             case ErrandKind.FREEZE:
-                return await self._freeze(errand, lease, session)
+                return await self._freeze(errand, lease)
             case ErrandKind.NARROW:
                 return await self._narrow(errand, lease)
             case _:
@@ -188,8 +187,9 @@ class Reaping:
         return None
 
     # -- freeze ------------------------------------------------------------------------
-    async def _freeze(self, errand: Errand, lease: Lease, session: Session) -> Later | None:
-        if not _is_to_be_frozen(lease, session):
+    async def _freeze(self, errand: Errand, lease: Lease) -> Later | None:
+        session = await self._store.session(errand.session)
+        if session is None or not _is_to_be_frozen(lease, session):
             await self._store.commit(Change(done=(errand.id,)))
             return None
         if not absence_counts(lease, self._clock.now()):

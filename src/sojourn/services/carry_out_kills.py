@@ -17,7 +17,7 @@ from sojourn.ports.store import KillFilter, Store
 from sojourn.services._picking import picked
 from sojourn.services.end_session import EndSession
 
-BATCH: Final = 125
+BATCH: Final = 250
 """Sessions in one commit: large enough to share its cost, small enough to let others in between."""
 
 UNNUMBERED_AFTER: Final = timedelta(seconds=2)

@@ -264,10 +264,10 @@ class MemoryStore(RowReads, MemoryAccounts, MemoryKept, MemoryPlaces):
             self.errands[errand.id] = _Hold(errand, holder, now + hold)
         return claimed
 
-    async def hold_on(self, holder: str, until: datetime) -> None:
+    async def hold_on(self, holder: str, until: datetime, errands: Collection[ErrandId]) -> None:
         await asyncio.sleep(0)
         for errand, held in self.errands.items():
-            if held.holder == holder:
+            if held.holder == holder and errand in errands:
                 self.errands[errand] = replace(held, until=until)
 
     async def postpone(self, errand: ErrandId, holder: str, run_at: datetime, error: str) -> bool:
@@ -278,9 +278,10 @@ class MemoryStore(RowReads, MemoryAccounts, MemoryKept, MemoryPlaces):
         self.errands[errand] = _Hold(replace(held.errand, run_at=run_at), None, None)
         return True
 
-    async def next_errand_at(self) -> datetime | None:
+    async def next_errand_at(self, *, without: Collection[TargetId] = ()) -> datetime | None:
         await asyncio.sleep(0)
-        free = [one for one in self.errands.values() if one.errand.target not in self.waiting]
+        skipped = {*self.waiting, *without}
+        free = [one for one in self.errands.values() if one.errand.target not in skipped]
         waits = [one.until or one.errand.run_at for one in free]
         return min(waits, default=None)
 

@@ -48,6 +48,11 @@ class Admin:
         self._idle: dict[str, list[Connection]] = {}
         self._closed = False
 
+    @property
+    def home(self) -> str:
+        """The database that the admin logs in to."""
+        return self._config.database
+
     def replace_password(self, password: Secret) -> None:
         """Use `password` for every login from now on; open connections stay."""
         self._password = password

@@ -10,7 +10,7 @@ import asyncio
 from typing import Final
 
 from sojourn.providers.postgresql import blocks
-from sojourn.providers.postgresql.admin import Admin, run_block
+from sojourn.providers.postgresql.admin import STATEMENT_MS, Admin, load_plan, run_block
 from sojourn.providers.postgresql.observation import CLEAN_READS, READ_GAP_SECONDS
 from sojourn.providers.postgresql.wire import Connection, PostgresError
 
@@ -71,27 +71,30 @@ async def roll_back_prepared(admin: Admin, connection: Connection, oid: int) -> 
 
 
 async def drop(admin: Admin, connection: Connection, oid: int) -> None:
-    """Drop the role with its privileges, database by database; quarantine it if it owns anything."""
+    """Drop the role with its privileges, database by database; quarantine it if it owns anything.
+
+    `connection` leads to the admin's own database.
+    """
     names = [str(row["datname"]) for row in await connection.fetch(_DATABASES, oid)]
-    here = str(await connection.fetchval("SELECT current_database()"))
-    for name in names or [here]:
-        if name == here:
-            async with admin.turn(name):
-                await _drop_here(connection, oid)
+    for name in names or [admin.home]:
+        if name == admin.home:
+            await _drop_here(connection, oid, admin.turn(name))
             continue
         # Outside the pool, so that destroys side by side cannot wait for each other's slots.
         other = await admin.login(name)
         try:
-            async with admin.turn(name):
-                await _drop_here(other, oid)
+            await _drop_here(other, oid, admin.turn(name))
         finally:
             other.terminate()
 
 
-async def _drop_here(connection: Connection, oid: int) -> None:
+async def _drop_here(connection: Connection, oid: int, turn: asyncio.Lock) -> None:
+    await load_plan(connection, {"oid": str(oid)}, statement_ms=STATEMENT_MS)
     while True:
         try:
-            return await run_block(connection, blocks.DROP, {"oid": str(oid)})
+            async with turn:  # for the drop alone: others wait
+                await connection.execute(blocks.DROP)
+            return
         except PostgresError as error:
             if error.sqlstate not in _BUSY:
                 raise

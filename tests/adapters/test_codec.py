@@ -1,0 +1,83 @@
+"""Rows as plain JSON and back: one spelling out, nothing but that spelling in."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from sojourn.adapters.codec import decode, from_bytes, plain, shown, to_bytes
+from sojourn.core.errors import Invalid
+from sojourn.core.record import apply
+from sojourn.core.session import Session
+from sojourn.core.window import show
+from sojourn.ledger.canonical import canonical
+from tests.rig.store import a_session
+
+Bend = Callable[[dict[str, Any]], object]
+
+
+def test_an_instant_is_spelled_as_everywhere_else() -> None:
+    seed = time.time_ns()
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    zones = (UTC, timezone(timedelta(hours=-3, minutes=-30)), timezone(timedelta(hours=14)))
+    for _ in range(2000):
+        second = datetime(2000, 1, 1, tzinfo=chance.choice(zones)) + timedelta(
+            seconds=chance.randrange(4 * 10**9)
+        )
+        for instant in (second, second + timedelta(microseconds=chance.randrange(10**6))):
+            assert shown(instant) == show(instant)
+
+
+def test_names_beyond_the_bmp_are_sorted_as_rfc_8785_says() -> None:
+    told = {"\U0001f600": 1, "\uffff": 2, "größe": 3, "a": 4}
+
+    assert to_bytes(told) == canonical(told)
+    assert to_bytes({"größe": 1, "a": 2}) == canonical({"größe": 1, "a": 2})
+
+
+def test_a_row_is_read_back_as_it_was() -> None:
+    session = a_session(ancestors=("ses_0000000004000000000000000k",), idle=timedelta(seconds=3))
+
+    assert decode(Session, from_bytes(to_bytes(plain(session)))) == session
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda row: row.update(later=1),
+        lambda row: row["beat"].update(later=1),
+        lambda row: row["grants"]["targets"][0].update(later=1),
+        lambda row: row.update(renew_by="PT5S"),
+        lambda row: row.update(renew_by=1.5),
+        lambda row: row.update(last_end=1_700_000_000),
+        lambda row: row.update(last_end="2026-11-02T09:00:00"),
+        lambda row: row.update(last_end=None),
+        lambda row: row.update(version=True),
+        lambda row: row.update(generation=1.0),
+        lambda row: row.update(state="unheard-of"),
+        lambda row: row.update(ancestors="ses_1"),
+        lambda row: row.update(window=[]),
+        lambda row: row["window"].update(closes=row["window"]["opens"]),
+        lambda row: row.pop("client"),
+    ],
+)
+def test_what_we_did_not_write_is_refused(bend: Bend) -> None:
+    row: dict[str, Any] = dict(from_bytes(to_bytes(plain(a_session()))))
+    bend(row)
+
+    with pytest.raises(Invalid):
+        decode(Session, row)
+
+
+def test_a_change_names_members_of_its_row() -> None:
+    session = a_session()
+
+    assert apply(session, {"version": 2, "generation": 7}) == a_session(version=2, generation=7)
+    with pytest.raises(TypeError, match="unheard_of"):
+        apply(session, {"version": 2, "unheard_of": 1})
