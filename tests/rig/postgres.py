@@ -92,8 +92,8 @@ class PostgresServer:
         self._end(signal.SIGQUIT)
 
     def remove(self) -> None:
-        """Stop, and delete everything."""
-        self.stop()
+        """Delete everything; what is deleted need not be written down in order first."""
+        self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def sql(self, statement: str, database: str = "postgres") -> str:

@@ -261,9 +261,9 @@ class Listing(Strict):
         return [Standing("mysql_account", f"mysql://{prefix}", "legacy", grants=told)]
 
 
-@pytest.mark.parametrize("templates", [{"readonly", "app"}, {"app", "zeta"}], ids=str)
+@pytest.mark.parametrize("templates", [("readonly", "app"), ("app", "zeta")], ids=",".join)
 async def test_what_stands_there_is_replaced_by_a_grant_of_that_target(
-    house: House, templates: set[str]
+    house: House, templates: tuple[str, ...]
 ) -> None:
     house.there = Listing(CLOCK)
     await house.added(templates={name: {"schemas": []} for name in templates})

@@ -7,9 +7,11 @@ is right; a write of which nobody can say whether it landed ends the remembering
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar, cast
 
+from sojourn.adapters.sql_database import Rejected
 from sojourn.core.change import Change
 from sojourn.core.record import RowKind
 
@@ -53,6 +55,19 @@ class Remembered:
         if len(kept) > self._most:
             del kept[next(iter(kept))]
         return answer
+
+    @contextmanager
+    def landing(self, changes: Iterable[Change]) -> Iterator[None]:
+        """While `changes` are written: what they may have altered is read anew afterwards."""
+        try:
+            yield
+        except Rejected:  # rolled back
+            raise
+        except BaseException:
+            self.distrust()
+            raise
+        finally:
+            self.forget(changes)
 
     def forget(self, changes: Iterable[Change]) -> None:
         """These have landed, or may have: what they write is read anew."""

@@ -68,16 +68,11 @@ class SqlStore:
 
     async def _land(self, changes: Sequence[Change]) -> list[Outcome]:
         try:
-            return await self._database.write(lambda connection: land(connection, changes, epoch=self._epoch))
-        except Rejected:  # and rolled back
+            with self._memory.landing(changes):
+                return await self._database.write(lambda one: land(one, changes, epoch=self._epoch))
+        except Broken:
+            self.failed.set()
             raise
-        except BaseException as error:
-            self._memory.distrust()
-            if isinstance(error, Broken):
-                self.failed.set()
-            raise
-        finally:
-            self._memory.forget(changes)
 
     async def _write(self, call: Callable[[Any], R]) -> R:
         try:
