@@ -74,7 +74,7 @@ def test_a_workload_without_a_key_opens_beats_and_completes(
     assert not lets_in(live.credentials[0])
 
 
-@pytest.mark.timed
+@pytest.mark.paced
 def test_a_finished_job_ends_its_session_within_one_beat(system: System, platforms: Platforms) -> None:
     job, workload = platforms.job(system)
     live = opened(system, workload)
@@ -89,7 +89,7 @@ def test_a_finished_job_ends_its_session_within_one_beat(system: System, platfor
     assert not lets_in(live.credentials[0])
 
 
-@pytest.mark.timed
+@pytest.mark.paced
 @pytest.mark.parametrize("how", ["deleted", "Succeeded"])
 def test_a_pod_that_is_gone_ends_its_session_within_one_beat(
     system: System, platforms: Platforms, how: str
@@ -151,7 +151,7 @@ def test_a_changed_commit_ends_the_session_and_is_named(system: System, platform
     assert reason == "context_changed" and f"`github.sha` was `{was}`" in detail
 
 
-@pytest.mark.timed
+@pytest.mark.paced
 def test_a_changed_image_or_commit_ends_its_session_within_one_beat(
     system: System, platforms: Platforms
 ) -> None:

@@ -20,7 +20,7 @@ from tests.rig.postgres import PostgresServer
 from tests.rig.system import System, running
 
 CUT_WITHIN_S: Final = 2.0
-pytestmark = [pytest.mark.anyio, pytest.mark.timed, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.paced, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")

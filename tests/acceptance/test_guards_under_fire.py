@@ -26,7 +26,7 @@ DEAF_AFTER_S, BACK_WITHIN_S = 5.0, 2.0
 # next answer is due. Half a second is left for a busy machine.
 ACCEPTS_AT_LEAST_S = DEAF_AFTER_S - 2.5
 
-pytestmark = [pytest.mark.timed, pytest.mark.timeout(180)]  # with the servers they stand on
+pytestmark = pytest.mark.timeout(180)  # with the servers they stand on
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,7 @@ async def _fire(system: System, four: Sequence[GuardProgram], kills: int) -> Non
     assert tally.calls >= 0.95 * 200 * tally.took_s, "the load was lighter than it should be"
 
 
+@pytest.mark.timed
 @pytest.mark.anyio
 async def test_the_dead_are_refused_in_time_and_the_living_never(
     system: System, four: Sequence[GuardProgram]
@@ -64,6 +65,7 @@ async def test_the_dead_are_refused_in_time_and_the_living_never(
     await _fire(system, four, 60)
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 @pytest.mark.anyio
 async def test_the_dead_are_refused_in_time_in_200_kills(
@@ -85,6 +87,7 @@ def cut_off(postgres: PostgresServer, public_port: int) -> Iterator[System]:
         yield system
 
 
+@pytest.mark.paced
 @pytest.mark.anyio
 async def test_a_silent_feed_lets_nobody_in_after_five_seconds(cut_off: System, public_port: int) -> None:
     living, dead = open_holders(cut_off, 2)

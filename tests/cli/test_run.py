@@ -158,7 +158,7 @@ def test_a_stopped_wrapper_cannot_keep_the_command_going(sojourn: Sojourn, tmp_p
     assert until(lambda: not alive(child), seconds=10)
 
 
-@pytest.mark.timed
+@pytest.mark.paced
 def test_a_server_that_falls_silent_ends_the_command_in_time(
     sojourn: Sojourn, plane: ControlPlane, tmp_path: Path
 ) -> None:

@@ -216,9 +216,9 @@ def _givers() -> Mapping[Reason, str]:
     source = ROOT / "src" / "sojourn"
     found: dict[Reason, list[str]] = {reason: [] for reason in Reason}
     for path in sorted(source.rglob("*.py")):
-        text = path.read_text("utf-8")
+        given = set(re.findall(r"\bReason\.(\w+)", path.read_text("utf-8")))
         for reason in Reason:
-            if re.search(rf"\bReason\.{reason.name}\b", text):
+            if reason.name in given:
                 found[reason].append(f"`{path.relative_to(source).with_suffix('')}`")
     return {reason: ", ".join(modules) or "nothing yet" for reason, modules in found.items()}
 

@@ -184,8 +184,8 @@ def free_port() -> int:
 
 @contextmanager
 def served(app: Any, port: int, **options: Any) -> Iterator[None]:
-    """Serve an ASGI application by uvicorn in a thread."""
-    config = uvicorn.Config(app, port=port, log_level="critical", timeout_graceful_shutdown=1, **options)
+    """Serve an ASGI application by uvicorn in a thread; at the end nobody is waited for."""
+    config = uvicorn.Config(app, port=port, log_level="critical", timeout_graceful_shutdown=0, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -9,7 +9,7 @@ from tests.providers.kits import ALL, Servers
 from tests.providers.kits.kit import Kit
 from tests.providers.measure import measure
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timed]
+pytestmark = [pytest.mark.anyio, pytest.mark.paced]
 
 KILLS = 5
 

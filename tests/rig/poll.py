@@ -28,8 +28,10 @@ def until(look: Callable[[], T], *, within_s: float = 5.0, every_s: float = _PAU
     return answer
 
 
-async def until_async(look: Callable[[], Awaitable[T]], *, within_s: float = 5.0) -> T:
-    """The first true answer of `look`, without holding up the event loop.
+async def until_async(
+    look: Callable[[], Awaitable[T]], *, within_s: float = 5.0, every_s: float = _PAUSE_S
+) -> T:
+    """The first true answer of `look`, asked every so often, without holding up the event loop.
 
     Raises:
         AssertionError: there was none within the deadline; it shows the last answer.
@@ -37,7 +39,7 @@ async def until_async(look: Callable[[], Awaitable[T]], *, within_s: float = 5.0
     give_up = time.monotonic() + within_s
     while not (answer := await look()):
         assert time.monotonic() < give_up, f"not within {within_s} s; last answer: {answer!r}"
-        await anyio.sleep(_PAUSE_S)
+        await anyio.sleep(every_s)
     return answer
 
 

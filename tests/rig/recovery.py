@@ -42,7 +42,7 @@ async def _until_quiet(plant: Plant) -> None:
     """Until nothing is left to do; what is never longer than this without a step is not stuck."""
     while not await _quiet(plant):
         size = (await plant.sql.head()).journal_size
-        await until_async(partial(_moved_or_quiet, plant, size), within_s=_NO_STEP_S)
+        await until_async(partial(_moved_or_quiet, plant, size), within_s=_NO_STEP_S, every_s=0.05)
 
 
 async def _moved_or_quiet(plant: Plant, size: int) -> bool:

@@ -18,7 +18,7 @@ from tests.providers.kits.postgresql import PostgresKit
 from tests.providers.postgresql.conftest import config_of
 from tests.rig.postgres import PostgresServer
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timed]
+pytestmark = pytest.mark.anyio
 
 KILLS = 10
 AT_ONCE = 2  # more would measure the two cores
@@ -41,6 +41,7 @@ async def test_postgresql_keeps_the_contract(rig: Rig, promise: Callable[[Rig], 
     await promise(rig)
 
 
+@pytest.mark.paced
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("admin_user", ["governor"])
 async def test_class_a_holds_against_clients_that_reconnect(rig: Rig) -> None:
@@ -50,6 +51,7 @@ async def test_class_a_holds_against_clients_that_reconnect(rig: Rig) -> None:
                 group.create_task(live_work_stops_within_the_declared_time(rig))
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("admin_user", ["governor"])
 async def test_destroying_one_live_connection_takes_less_than_a_tenth_of_a_second(
     rig: PostgresKit, record_property: Callable[[str, object], None]
