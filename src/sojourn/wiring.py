@@ -287,6 +287,7 @@ class Deployment:
         register = RegisterClient(store, clock, entropy, lambda jwk: VerifyKey.from_jwk(jwk).jwk)
         own_tokens = OwnTokens(store, clock, self._tokens, settings.issuer)
         activate = self._activating(mint)
+        usage = WeighUsage(store, clock, entropy, end)
         return Verbs(
             open_session=OpenSession(
                 store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
@@ -316,7 +317,7 @@ class Deployment:
             review_session=self._rules.review,
             add_target=AddTarget(store, clock, entropy, sealer, make=providers.make),
             preflight_target=PreflightTarget(store, clock, providers, settings),
-            forward=ForwardRequest(store, clock, self.bell, providers),
+            forward=ForwardRequest(store, clock, self.bell, providers, usage=usage),
             find_standing=FindStandingAccess(store, providers, settings),
             replace_credential=ReplaceCredential(store, clock, sealer, settings, make=providers.make),
             drain_target=DrainTarget(store, clock),
@@ -326,7 +327,7 @@ class Deployment:
             write_evidence=WriteEvidence(store, clock, self._notes),
             rotate_key=RotateKey(self._keys, clock),
             revoke_key=RevokeKey(self._keys, clock),
-            governance=self._governance(activate),
+            governance=self._governance(activate, usage),
         )
 
     def _short_tokens(self) -> MintTokens:
@@ -348,7 +349,7 @@ class Deployment:
             places=StatusPlaces(self.store, self.clock, self.entropy),
         )
 
-    def _governance(self, activate: ActivateSession) -> Governance:
+    def _governance(self, activate: ActivateSession, usage: WeighUsage) -> Governance:
         store, clock, entropy, settings = self.store, self.clock, self.entropy, self.settings
         order = OrderKill(store, clock, entropy, settings)
         approve = ApproveSession(store, clock, entropy, self._end, may=self._rules.book.require_approve)
@@ -366,7 +367,7 @@ class Deployment:
                 windows=self._rules.windows,
                 shorten=self._rules.shorten,
             ),
-            usage=WeighUsage(store, clock, entropy, self._end),
+            usage=usage,
             signals=self._outside.signals,
             step_up=StepUp(store, clock, entropy, self._short_tokens()),
             triggers=self._outside.triggers,

@@ -18,7 +18,8 @@ from sojourn.client.signing import Es256Key
 from sojourn.faces.http.serving_file import dev_serving
 from sojourn.running import assemble
 from sojourn.wiring import Deployment
-from tests.rig.program import ROOT, Program, free_port
+from tests.rig.nursery import ROOT
+from tests.rig.program import Program, free_port
 
 COMMAND = [sys.executable, "-c", "from sojourn.cli.main import main; main()"]
 PORT = 8787

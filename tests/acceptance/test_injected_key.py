@@ -13,7 +13,7 @@ import pytest
 
 from sojourn.client.jsonfacts import members
 from sojourn.client.proxy import Proxy
-from sojourn.client.session import LiveSession
+from sojourn.client.session import LiveSession, Wish, open_session
 from tests.acceptance.canaries import every_process
 from tests.rig.keyed_api import KEY, KeyedApi
 from tests.rig.poll import until
@@ -131,6 +131,28 @@ def test_a_session_that_ended_is_refused_and_its_stream_cut(
     assert ask(child, "/read")[0] in (403, 404)
     assert system.look(live.id, until_ended_s=20).state == "ended"
     until(lambda: not any(api.streaming.values()))
+
+
+def test_forwarded_requests_draw_on_the_budget_and_are_named_as_used(
+    system: System, api: KeyedApi, tmp_path: Path
+) -> None:
+    grants = {GRANT: {"target": "api", "template": "orders"}}
+    system.apply_charter(name="counted", owner=OWNER, grants=grants, budget={"calls": 3})
+    live = open_session(system.workload, Wish("counted", "1", [GRANT]), transport=system.transport)
+    proxy = Proxy(tmp_path / "counted.sock", live, {})
+    proxy.start()
+    try:
+        child = tmp_path / "counted.sock"
+        answers = [ask(child, path)[0] for path in ("/read", "/admin", "/read", "/read")]
+        place = f"/v1/sessions/{live.id}/usage"
+        until(lambda: system.operator.ask("GET", place).json()["used"] == {f"{GRANT} GET": 3})
+        until(lambda: system.look(live.id).state == "ended", within_s=20)
+        after = ask(child, "/read")[0]
+    finally:
+        proxy.stop()
+
+    assert answers == [200, 403, 200, 200], answers
+    assert after in (403, 404)
 
 
 def test_another_key_reaches_nothing(

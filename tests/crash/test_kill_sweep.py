@@ -45,7 +45,7 @@ def counted(grave: Grave, phase: str) -> list[str]:
 def surely_killed_at(grave: Grave, phase: str, number: int) -> Answer:
     """As `killed_at`, somewhat earlier if the phase was over before that many effects."""
     while not (trace := killed_at(grave, phase, number))["killed"]:
-        number -= SPARE
+        number = max(number - SPARE, 1)
     return trace
 
 

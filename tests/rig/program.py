@@ -12,9 +12,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+from tests.rig.nursery import MODULE, ROOT, Nursling, nursery
+
 STOP_WITHIN_S: Final = 15.0
 _POLL_S: Final = 0.02
 _SHOWN: Final = 20_000  # characters of its log, from the end
@@ -25,7 +26,7 @@ class Program:
 
     def __init__(self, command: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None) -> None:
         self._command, self.log, self._env = tuple(command), log, dict(env or {})
-        self._running: subprocess.Popen[bytes] | None = None
+        self._running: subprocess.Popen[bytes] | Nursling | None = None
 
     @property
     def pid(self) -> int:
@@ -42,14 +43,19 @@ class Program:
         """Start it; it ends when our end of its standard input closes, if it cares to look."""
         assert not self.alive, "it runs already"
         with self.log.open("ab") as log:
-            self._running = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **self._env},
-            )
+            self._running = self._started(log)
+
+    def _started(self, log: IO[bytes]) -> subprocess.Popen[bytes] | Nursling:
+        if self._command[1:3] == ("-m", MODULE) and not self._env:
+            return nursery().bear(self._command[3:], log)
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self._env},
+        )
 
     def kill(self) -> None:
         """End it as a crash does; returns when it is gone."""

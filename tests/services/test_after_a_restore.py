@@ -12,6 +12,7 @@ from sojourn.core.session import BeatRule, State
 from sojourn.ports.provider import Outgoing
 from sojourn.services.forward_request import ForwardRequest
 from sojourn.services.reconcile_sessions import ReconcileSessions
+from sojourn.services.weigh_usage import WeighUsage
 from sojourn.testing.fakes import FakeProviders
 from tests.services.rig import play
 from tests.sim.scenarios import EVIDENCE, KILL
@@ -125,7 +126,8 @@ def test_many_that_wait_do_not_keep_the_sweep_from_those_that_do_not() -> None:
 def test_no_request_is_forwarded_for_a_session_of_before() -> None:
     async def story(world: World, process: Node) -> None:
         session = (await world.open(process, "db")).session.id
-        forward = ForwardRequest(process.store, world.clock, QuietBell(), FakeProviders({}))
+        usage = WeighUsage(process.store, world.clock, world.entropy, process.end)
+        forward = ForwardRequest(process.store, world.clock, QuietBell(), FakeProviders({}), usage=usage)
         request = Outgoing("GET", "/", "", (), b"")
         await restored(world)
 

@@ -1,6 +1,7 @@
 """Use against budget and grant: guards reserve chunks, report what they used, and sessions end.
 
-A spent budget ends the session as soon as nothing of it can come back.
+What we forward ourselves is reserved and reported here in the same way, one call at a time. A
+spent budget ends the session as soon as nothing of it can come back.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ CHUNK_LIFE: Final = timedelta(seconds=30)
 """A guard reports every few seconds; what a dead one held is lost to the budget after so long."""
 
 SOURCE: Final = "usage"
+FORWARDING: Final = "forwarding"
+"""Who holds the part of a budget that a forwarded request uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,17 @@ class Reserved:
     given: Amounts
     expires_at: datetime | None
     limited: bool
+
+
+@dataclass(slots=True)
+class ForwardedCall:
+    """A request on its way through us; what is not known to have gone well counts as failed."""
+
+    session: Session
+    action: str  # `grant METHOD`
+    chunk: str | None
+    sent: bool = True
+    failed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +77,39 @@ class WeighUsage:
             NotFound: code `unknown_session`; also for a session without a grant at its audience.
             Refused: codes `session_ended`, `budget_spent`.
         """
-        session = await self._session(session_id, guard)
+        return await self._reserve(await self._session(session_id, guard), guard.id, wanted)
+
+    async def begin_call(self, session: Session, action: str) -> ForwardedCall:
+        """One call of the budget, for a request that is about to be forwarded.
+
+        Raises:
+            Refused: codes `session_ended`, `budget_spent`.
+        """
+        reserved = await self._reserve(session, FORWARDING, Amounts(calls=1))
+        return ForwardedCall(session, action, reserved.chunk)
+
+    async def end_call(self, call: ForwardedCall) -> None:
+        """Report a forwarded call, or give back what was reserved for it."""
+        used = (Amounts(calls=1), {call.action: 1}, int(call.failed)) if call.sent else (Amounts(), {}, 0)
+        amounts, actions, failed = used
+        session = call.session
+        use = Use(session.id, account_of(session), FORWARDING, amounts, call.chunk, actions, failed)
+        await self._report(session, use)
+
+    async def _reserve(self, session: Session, holder: str, wanted: Amounts) -> Reserved:
         if not is_live(session, self._clock.now()):
             raise Refused("session_ended", f"the session is `{session.state}`")
         budget = (await self._charter(session)).budget
         if not limited(budget):
             return Reserved(None, wanted, None, limited=False)
         expires = self._clock.now() + CHUNK_LIFE
-        chunk = Chunk(self._entropy.token(16), account_of(session), guard.id, wanted, expires)
+        chunk = Chunk(self._entropy.token(16), account_of(session), holder, wanted, expires)
         given = await self._store.reserve_use(chunk, budget)
         lacking = [m for m in METRICS if wanted.of(m) and not given.of(m)]
         if lacking:
             if any(given.each().values()):  # useless without the metric that is gone: give it back
                 await self._store.report_use(
-                    Use(session.id, chunk.account, guard.id, Amounts(), chunk.id), self._clock.now()
+                    Use(session.id, chunk.account, holder, Amounts(), chunk.id), self._clock.now()
                 )
             await self._end_if_spent(session, budget)
             raise Refused("budget_spent", f"the budget has no {lacking[0]} left")
@@ -104,7 +137,12 @@ class WeighUsage:
             raise Invalid("chunk_expected", "what is limited is reserved before it is used")
         audience = guard.audience or ""
         named = {f"{audience} {action}": count for action, count in actions.items()}
-        use = Use(session.id, account_of(session), guard.id, used, chunk, named, failed)
+        return await self._report(
+            session, Use(session.id, account_of(session), guard.id, used, chunk, named, failed)
+        )
+
+    async def _report(self, session: Session, use: Use) -> bool:
+        budget = (await self._charter(session)).budget
         taken = await self._store.report_use(use, self._clock.now())
         if limited(budget):
             await self._end_if_spent(session, budget)
