@@ -110,9 +110,10 @@ def test_a_request_reaches_the_chat_across_a_crash_and_the_answer_from_there_cou
     with ThreadPoolExecutor() as pool:
         opening = pool.submit(system.open, "chat")
         until(lambda: chat.tries, within_s=20)
-        system.restart()
+        system.kill()
         with pytest.raises(Unavailable):  # who waited is told, and may ask again
             opening.result(timeout=20)
+        system.start()
     chat.status = 204
     until(lambda: chat.of("approval.requested"), within_s=20)
     (asked,) = chat.of("approval.requested")

@@ -60,6 +60,7 @@ def killed_at_five_places(grave: Grave, phase: str) -> str:
     return json.dumps({**done, "killed before": [trace["kill_at"] for trace in traces]})
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("phase", ["issue", "end"])
 def test_nothing_survives_a_kill_at_five_places_on_each_store(dig: Dig, phase: str) -> None:
     graves = [dig("sqlite"), dig("postgres")]

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from sojourn.faces.http.app import made_routes
 from tests.rig import ptrace, recovery
 from tests.rig.one_life import Gate, Place, bear_broken_disk, live, load, prepare
 from tests.rig.poll import until
@@ -109,6 +110,7 @@ async def _awaited(work: Callable[[Gate], Awaitable[None]], gate: Gate) -> None:
 
 def serve(place: Place) -> None:
     """Answer commands until there are no more."""
+    made_routes()  # every fork would make them anew, which takes as long as the rest of its start
 
     async def recovered(gate: Gate) -> None:
         gate.say("told " + json.dumps(await recovery.recover(place)))

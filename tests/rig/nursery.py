@@ -114,8 +114,10 @@ def nursery() -> Nursery:
 
 def serve(descriptor: int) -> None:
     """Bear and tell, until nobody is there to ask."""
+    from sojourn.faces.http.app import made_routes
     from tests.rig.control_plane_main import main
 
+    made_routes()
     assert len(os.listdir("/proc/self/task")) == 1, "something imported has started a thread"
     gc.freeze()  # so that no child copies what it only looks over for garbage
     line = socket.socket(fileno=descriptor)

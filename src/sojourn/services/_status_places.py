@@ -45,13 +45,13 @@ class StatusPlaces:
         async with self._turn:
             place = next(self._free, None)
             if place is None or f"{self._clock.now():%Y%m%d}" != self._day:
-                self._free = iter(await self._reserve(self._clock.now()))
+                self._free = await self._reserve(self._clock.now())
                 place = next(self._free, None)
         if place is None:
             raise Unavailable("store_unavailable", "no place in a status list could be had")
         return place
 
-    async def _reserve(self, now: datetime) -> list[tuple[str, int]]:
+    async def _reserve(self, now: datetime) -> Iterator[tuple[str, int]]:
         """A block of places in the first list of the day that has one left."""
         epoch, self._day = (await self._store.head()).epoch, f"{now:%Y%m%d}"
         for number in count():
@@ -60,8 +60,8 @@ class StatusPlaces:
             for block in range(SIZE // BLOCK):
                 if await self._mark(Once(BLOCK_MARK, f"{name}:{block}", now + _KEEP)):
                     first = block * BLOCK
-                    return [(name, spread(secret, n)) for n in range(first, first + BLOCK)]
-        return []
+                    return ((name, spread(secret, n)) for n in range(first, first + BLOCK))
+        return iter(())
 
     async def _secret(self, name: str, now: datetime) -> bytes:
         known = await self._store.mark(LIST_MARK, name, now)

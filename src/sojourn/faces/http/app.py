@@ -261,7 +261,7 @@ def build(desk: Desk) -> FastAPI:
         },
     )
     app.state.desk = desk
-    app.router.routes.extend(_routes())
+    app.router.routes.extend(made_routes())
     straight = {route.path: route for route in app.routes if isinstance(route, PlainRoute)}
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     app.add_middleware(Straight, routes=straight)
@@ -270,7 +270,7 @@ def build(desk: Desk) -> FastAPI:
 
 
 @cache
-def _routes() -> tuple[APIRoute, ...]:
+def made_routes() -> tuple[APIRoute, ...]:
     """Made once a process: a route keeps nothing of the app it serves, and costs over a millisecond."""
     return tuple(_route(row) for row in ROUTES)
 
