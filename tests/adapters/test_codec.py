@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -81,3 +83,34 @@ def test_a_change_names_members_of_its_row() -> None:
     assert apply(session, {"version": 2, "generation": 7}) == a_session(version=2, generation=7)
     with pytest.raises(TypeError, match="unheard_of"):
         apply(session, {"version": 2, "unheard_of": 1})
+
+
+def test_types_are_learned_by_one_thread_at_a_time() -> None:
+    """In a process of its own: the library ends the whole process when two learn one type at once."""
+    told = subprocess.run(
+        [sys.executable, "-c", _LEARN_AT_ONCE], capture_output=True, text=True, timeout=50, check=False
+    )
+
+    assert (told.returncode, told.stdout) == (0, "read\n"), told.stderr[-2000:]
+
+
+_LEARN_AT_ONCE = """
+import sys
+from dataclasses import make_dataclass
+from threading import Barrier, Thread
+from sojourn.adapters.codec import decode
+
+sys.setswitchinterval(1e-6)
+for number in range(60):
+    kind = make_dataclass(f"K{number}_0", [(f"a{n}", int, 0) for n in range(10)], frozen=True, slots=True)
+    for depth in range(1, 8):
+        members = [("child", kind | None, None), *((f"a{n}", int, 0) for n in range(10))]
+        kind = make_dataclass(f"K{number}_{depth}", members, frozen=True, slots=True)
+    start = Barrier(6)
+    threads = [Thread(target=lambda: (start.wait(), decode(kind, {"a1": 1}))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print("read")
+"""

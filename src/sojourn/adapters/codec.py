@@ -7,11 +7,12 @@ strict: what has another type than its field is refused, because it was not writ
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from threading import Lock
 from types import NoneType, UnionType
 from typing import Any, Final, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -25,6 +26,8 @@ from sojourn.ledger.errors import LedgerError
 T = TypeVar("T")
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+_LEARNING: Final = Lock()
+_NOTHING: Final = ("no value of any type of ours",)
 _WITHIN_BMP: Final = bytes(range(0xF0))
 _SECONDS: Final = len("2026-11-02T09:00:00")
 _fast: Final = msgspec.json.Encoder(order="sorted")
@@ -193,8 +196,14 @@ def _refusing(kind: type) -> Iterator[None]:
 
 @cache
 def _reader(hint: Any) -> Reader:
-    """What reads a value of the annotated type: first what is ours, then the library converts."""
+    """What reads a value of the annotated type: first what is ours, then the library converts.
+
+    The library shows other threads what it knows of a type before it knows all of it, and a
+    thread that looks then takes the process down: it learns each type here, one at a time.
+    """
     ready = _readied(hint) or _same
+    with _LEARNING, suppress(msgspec.ValidationError):
+        msgspec.convert(_NOTHING, hint, builtin_types=(datetime, timedelta))
     return lambda v: msgspec.convert(ready(v), hint, builtin_types=(datetime, timedelta))
 
 
