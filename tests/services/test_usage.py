@@ -15,7 +15,7 @@ from sojourn.core.errors import Invalid, NotFound, Refused
 from sojourn.core.ids import CharterId, ClientId, OwnerId
 from sojourn.core.session import State
 from sojourn.core.usage import Amounts
-from sojourn.services.weigh_usage import WeighUsage
+from sojourn.services.weigh_usage import CHUNK_LIFE, WeighUsage
 from tests.services.rig import play
 from tests.sim.world import Node, World
 
@@ -49,6 +49,43 @@ def test_a_budget_that_is_spent_ends_the_session_once_nothing_can_come_back() ->
 
         ended = world.store.all_sessions()[0]
         assert ended.cause is not None and ended.cause.reason is Reason.BUDGET_SPENT
+
+    play(story)
+
+
+def test_a_forwarded_call_that_was_refused_here_uses_nothing() -> None:
+    async def story(world: World, process: Node) -> None:
+        await budgeted(world, Budget(calls=1))
+        opened = (await world.open(process)).session
+        weigh = weighing(world, process)
+
+        refused = await weigh.begin_call(opened, "orders GET")
+        refused.left = False
+        await weigh.end_call(refused)
+        call = await weigh.begin_call(opened, "orders POST")
+        call.failed = False
+        await weigh.end_call(call)
+
+        weighed = await weigh.weigh(opened)
+        assert (weighed.usage.spent.calls, weighed.usage.actions) == (1, {"orders POST": 1})
+        ended = world.store.all_sessions()[0]
+        assert ended.cause is not None and ended.cause.reason is Reason.BUDGET_SPENT
+
+    play(story)
+
+
+def test_a_forwarded_answer_that_outlives_its_chunk_is_named_and_stays_spent() -> None:
+    async def story(world: World, process: Node) -> None:
+        await budgeted(world, Budget(calls=2))
+        opened = (await world.open(process)).session
+        weigh = weighing(world, process)
+
+        call = await weigh.begin_call(opened, "orders GET")
+        await world.clock.sleep(CHUNK_LIFE.total_seconds() + 1.0)
+        await weigh.end_call(call)
+
+        usage = (await weigh.weigh(opened)).usage
+        assert (usage.spent.calls, usage.actions, usage.failed) == (1, {"orders GET": 1}, 1)
 
     play(story)
 

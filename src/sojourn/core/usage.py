@@ -16,6 +16,8 @@ from sojourn.core.ids import SessionId
 from sojourn.core.session import Session
 
 METRICS = ("calls", "rows", "bytes", "cost")
+FAILED_FROM = 400
+"""The HTTP status from which on a call counts as failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Final
 from sojourn.core.binding import of_certificate
 from sojourn.core.errors import SojournError, Unauthenticated
 from sojourn.core.revocation import RevocationView
+from sojourn.core.usage import FAILED_FROM
 from sojourn.guard.budget import BudgetBook
 from sojourn.guard.clock import BootClock, GuardClock
 from sojourn.guard.control_plane import ControlPlane
@@ -25,7 +26,6 @@ from sojourn.guard.streams import CLOSE_CODE, App, GuardedCall, Message, Receive
 from sojourn.guard.verifier import Access, Call, Rules, Verifier
 
 FIRST_HEARING_WITHIN_S: Final = 2.0  # then start anyway, and refuse until something is heard
-FAILED_FROM: Final = 400  # the status from which on a call counts as failed
 _DENIAL: Final = "websocket.http.response"  # ASGI extension: a real status for a refused handshake
 
 ScopeRule = Mapping[str, Iterable[str]] | Callable[[str, str], Iterable[str]]

@@ -17,7 +17,8 @@ from urllib.parse import quote
 from sojourn.core.binding import of_certificate
 from sojourn.core.errors import SojournError, Unauthenticated, Unavailable
 from sojourn.core.revocation import RevocationView
-from sojourn.guard.asgi import FAILED_FROM, FIRST_HEARING_WITHIN_S, ScopeRule, required_scope
+from sojourn.core.usage import FAILED_FROM
+from sojourn.guard.asgi import FIRST_HEARING_WITHIN_S, ScopeRule, required_scope
 from sojourn.guard.budget import BudgetBook
 from sojourn.guard.clock import BootClock
 from sojourn.guard.control_plane import CALL_WITHIN_S, ControlPlane

@@ -18,6 +18,7 @@ from sojourn.core.errors import NotFound, Refused, SojournError, Unavailable
 from sojourn.core.ids import SessionId
 from sojourn.core.lease import Lease, LeaseState
 from sojourn.core.session import Session, is_live
+from sojourn.core.usage import FAILED_FROM
 from sojourn.ports.clock import Clock
 from sojourn.ports.feed import Bell
 from sojourn.ports.provider import Forwards, Incoming, Outgoing, Providers
@@ -25,7 +26,6 @@ from sojourn.ports.store import Store
 from sojourn.services.weigh_usage import ForwardedCall, WeighUsage
 
 log: Final = logging.getLogger(__name__)
-FAILED_FROM: Final = 400  # statuses that tell of an error
 LOOK_EVERY_S: Final = 1.0
 
 
@@ -42,9 +42,7 @@ class ForwardRequest:
         self._usage = usage
 
     @asynccontextmanager
-    async def __call__(
-        self, session_id: SessionId, grant: str, request: Outgoing
-    ) -> AsyncIterator[Incoming]:
+    async def __call__(self, session_id: SessionId, grant: str, request: Outgoing) -> AsyncIterator[Incoming]:
         """The API's answer; it ends with the session, wherever that is ended.
 
         Raises:
@@ -67,7 +65,7 @@ class ForwardRequest:
         try:
             yield call
         except Refused:
-            call.sent = False
+            call.left = False
             raise
         finally:
             try:

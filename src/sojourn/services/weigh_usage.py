@@ -7,7 +7,7 @@ spent budget ends the session as soon as nothing of it can come back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -47,7 +47,7 @@ class ForwardedCall:
     session: Session
     action: str  # `grant METHOD`
     chunk: str | None
-    sent: bool = True
+    left: bool = True  # false: refused here, so nothing of the budget was used
     failed: bool = True
 
 
@@ -90,11 +90,17 @@ class WeighUsage:
 
     async def end_call(self, call: ForwardedCall) -> None:
         """Report a forwarded call, or give back what was reserved for it."""
-        used = (Amounts(calls=1), {call.action: 1}, int(call.failed)) if call.sent else (Amounts(), {}, 0)
-        amounts, actions, failed = used
         session = call.session
-        use = Use(session.id, account_of(session), FORWARDING, amounts, call.chunk, actions, failed)
-        await self._report(session, use)
+        budget = (await self._charter(session)).budget
+        nothing = Use(session.id, account_of(session), FORWARDING, Amounts(), call.chunk)
+        if not call.left:
+            if call.chunk is not None:
+                await self._report(session, nothing, budget)
+            return
+        done = replace(nothing, actions={call.action: 1}, failed=int(call.failed))
+        if not await self._report(session, replace(done, used=Amounts(calls=1)), budget):
+            # An answer that took longer than the chunk lives: it stays spent, and what was done is told.
+            await self._report(session, replace(done, chunk=None), budget)
 
     async def _reserve(self, session: Session, holder: str, wanted: Amounts) -> Reserved:
         if not is_live(session, self._clock.now()):
@@ -137,12 +143,10 @@ class WeighUsage:
             raise Invalid("chunk_expected", "what is limited is reserved before it is used")
         audience = guard.audience or ""
         named = {f"{audience} {action}": count for action, count in actions.items()}
-        return await self._report(
-            session, Use(session.id, account_of(session), guard.id, used, chunk, named, failed)
-        )
+        use = Use(session.id, account_of(session), guard.id, used, chunk, named, failed)
+        return await self._report(session, use, budget)
 
-    async def _report(self, session: Session, use: Use) -> bool:
-        budget = (await self._charter(session)).budget
+    async def _report(self, session: Session, use: Use, budget: Budget) -> bool:
         taken = await self._store.report_use(use, self._clock.now())
         if limited(budget):
             await self._end_if_spent(session, budget)
