@@ -10,7 +10,13 @@ import pytest
 from sojourn.core.errors import SojournError
 from sojourn.core.revocation import KEEP, Entry, Kind, RevocationView
 from sojourn.guard.verifier import MOST_TOKENS, Rules, Verifier
-from sojourn.jose import sign_proof, verify_access_token, verify_client_assertion, verify_proof
+from sojourn.jose import (
+    open_client_assertion,
+    sign_proof,
+    verify_access_token,
+    verify_client_assertion,
+    verify_proof,
+)
 from tests.guard.bench import (
     HEADER,
     ISSUER,
@@ -183,7 +189,9 @@ def test_hostile_bytes_never_cause_anything_but_a_refusal() -> None:
         for judge in (
             lambda it: verify_access_token(it, keys),
             lambda it: verify_proof(it).read(),
-            lambda it: verify_client_assertion(it, WORK.key.public, ISSUER, client_id="cli_w", now=START),
+            lambda it: verify_client_assertion(
+                open_client_assertion(it), WORK.key.public, ISSUER, client_id="cli_w", now=START
+            ),
         ):
             try:
                 judge(text)

@@ -23,7 +23,13 @@ from sojourn.core.proof import ath_of
 from sojourn.core.token import AccessClaims, to_json
 from sojourn.core.window import show
 from sojourn.guard.profile import GuardProfile
-from sojourn.jose import Es256Key, sign_proof, verify_client_assertion, verify_proof
+from sojourn.jose import (
+    Es256Key,
+    open_client_assertion,
+    sign_proof,
+    verify_client_assertion,
+    verify_proof,
+)
 
 AUDIENCE = "https://shop.example"
 BASE = "http://shop.example"
@@ -123,7 +129,11 @@ class Plane:
         await self._maybe_swallow()
         form = dict(parse_qsl((await request.body()).decode()))
         verify_client_assertion(
-            form["client_assertion"], self.guard_key.public, self.issuer, client_id="cli_g", now=now()
+            open_client_assertion(form["client_assertion"]),
+            self.guard_key.public,
+            self.issuer,
+            client_id="cli_g",
+            now=now(),
         )
         assert verify_proof(request.headers["dpop"]).thumbprint == self.guard_key.thumbprint
         return JSONResponse(

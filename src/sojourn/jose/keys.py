@@ -173,7 +173,7 @@ def _signs_tokens(jwk: Mapping[str, object]) -> bool:
 
 
 def _coordinate(value: int) -> str:
-    return base64.urlsafe_b64encode(value.to_bytes(_SIGNATURE // 2, "big")).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(value.to_bytes(_HALF, "big")).rstrip(b"=").decode()
 
 
 @lru_cache(maxsize=_KEYS_CACHED)

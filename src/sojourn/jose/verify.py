@@ -153,17 +153,16 @@ def claimed_client(opened: Parts) -> str:
 
 
 def verify_client_assertion(
-    assertion: str | Parts, key: VerifyKey, issuer: str, *, client_id: str, now: datetime
+    opened: Parts, key: VerifyKey, issuer: str, *, client_id: str, now: datetime
 ) -> ClientAssertion:
     """Check a `private_key_jwt` of `client_id`, made for us alone (RFC 7523, RFC 10070).
 
     Raises:
         Unauthenticated: code `bad_assertion`.
     """
-    parts = open_client_assertion(assertion) if isinstance(assertion, str) else assertion
-    if not key.verifies(parts.signed, parts.signature):
+    if not key.verifies(opened.signed, opened.signature):
         raise Unauthenticated("bad_assertion", "the signature does not verify")
-    claims = parts.claims
+    claims = opened.claims
     if claims["iss"] != client_id or claims["sub"] != client_id:
         raise Unauthenticated("bad_assertion", "claims `iss` and `sub` must both be the client id")
     if claims["aud"] != issuer and claims["aud"] != [issuer]:
