@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import ClassVar, Generic, Protocol, TypeVar
 
+from sojourn.adapters.catalog_providers import ProviderClass
 from sojourn.core.secret import Secret
-from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Issued, Provider
 from tests.providers.kits.kit import Kit, SystemNow, user_of, working
 
@@ -23,18 +23,6 @@ class Closes(Protocol):
     def is_closed(self) -> bool: ...
 
 
-class Makes(Protocol):
-    """A provider's class."""
-
-    def configured(
-        self,
-        settings: Mapping[str, object],
-        templates: Mapping[str, Mapping[str, object]],
-        secret: Secret,
-        clock: WallClock,
-    ) -> Provider: ...
-
-
 C = TypeVar("C", bound=Closes)
 
 
@@ -42,7 +30,7 @@ class ByPassword(Kit, Generic[C]):
     """One server and its provider; a subclass says how its driver logs in, writes and hangs up."""
 
     url: ClassVar[str]  # of the admin, with `{password}` and `{port}`
-    makes: ClassVar[Makes]
+    makes: ClassVar[ProviderClass]
     told: ClassVar[Mapping[str, object]] = {}  # settings beside the URL
     refusals: ClassVar[tuple[type[Exception], ...]]  # of a login
     failures: ClassVar[tuple[type[Exception], ...]]  # of live work

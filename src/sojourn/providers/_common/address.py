@@ -42,7 +42,7 @@ class Address:
         return context
 
 
-class Reached(Protocol):
+class ClientAddress(Protocol):
     """Settings that say where workloads connect, if not where the admin does."""
 
     @property
@@ -52,11 +52,11 @@ class Reached(Protocol):
     def client_port(self) -> int | None: ...
 
 
-R = TypeVar("R", bound=Reached)
+R = TypeVar("R", bound=ClientAddress)
 
 
 @dataclass(frozen=True, slots=True)
-class At(Generic[R]):
+class TargetConfig(Generic[R]):
     """One target: where it is, who administers it, and what was said of it besides."""
 
     address: Address

@@ -6,14 +6,14 @@ The secret is one JSON object; parsed once, then only read. Opens nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
-from sojourn.providers._common.address import Address, read_address
+from sojourn.providers._common.address import TargetConfig, read_address
 from sojourn.providers._common.reading import read_settings
 from sojourn.providers.nats.nkeys import ACCOUNT, OPERATOR, Key, is_account, read_seed
 
@@ -39,27 +39,14 @@ class AdminKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     system_seed: str  # a key that may sign users of the system account: SA…
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(TargetConfig[Settings]):
     """One target: where it is, and what changes it."""
 
-    address: Address
     account: str
     operator: Key
     system_account: str
     system: Key
-    settings: Settings
-    templates: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-
-    @property
-    def port(self) -> int:
-        """The port that workloads are told."""
-        return self.settings.client_port or self.address.port
-
-    @property
-    def host(self) -> str:
-        """The host that workloads are told."""
-        return self.settings.client_host or self.address.host
 
 
 def configured(

@@ -9,7 +9,7 @@ import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
-from sojourn.providers._common.address import At, read_address
+from sojourn.providers._common.address import TargetConfig, read_address
 from sojourn.providers._common.reading import read_settings
 
 SCHEMES: Final = {"http": 15672, "https": 15671}
@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issue_seconds: Annotated[float, msgspec.Meta(ge=1.0, le=10)] = 2.5
 
 
-class Config(At[Settings]):
+class Config(TargetConfig[Settings]):
     """One target: where its management API is, and where its workloads connect."""
 
     @property

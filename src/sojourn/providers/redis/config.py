@@ -9,7 +9,7 @@ import msgspec
 
 from sojourn.core.errors import Invalid
 from sojourn.core.secret import Secret
-from sojourn.providers._common.address import At, read_address
+from sojourn.providers._common.address import TargetConfig, read_address
 from sojourn.providers._common.reading import read_settings
 
 DEFAULT_PORT: Final = 6379
@@ -25,7 +25,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issue_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 3.0
 
 
-class Config(At[Settings]):
+class Config(TargetConfig[Settings]):
     """One target: where it is, and who administers it."""
 
 
