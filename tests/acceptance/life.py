@@ -180,10 +180,8 @@ def _run(life: Life, sojourn: Sojourn) -> None:
     for run in runs:
         assert f"environ of {run.child}" in seen and f"cmdline of {run.wrapper.pid}" in seen
     asking = runs[1]
-    life.told_child = seen[f"environ of {asking.child}"]
-    # What it starts inherits it: that is what was asked for.
-    asked = {asking.child, *asking.started()}
-    life.processes |= {place: what for place, what in seen.items() if int(place.split()[-1]) not in asked}
+    life.told_child = seen.pop(f"environ of {asking.child}")  # it asked for its password there
+    life.processes |= seen
     for run in runs:
         life.places[f"command: run {run.name}"] = run.finish()
 
@@ -198,9 +196,10 @@ class Run:
     child: int = 0
 
     def start(self, sojourn: Sojourn) -> None:
-        """Begin; its shell writes its pid."""
+        """Begin; its shell writes its pid, and waits without starting anything that inherits from it."""
         ready, go = self.place / f"{self.name}-ready", self.place / f"{self.name}-go"
-        script = f'psql -Atc "select 7"; echo $$ > {ready}; while [ ! -e {go} ]; do sleep 0.05; done'
+        os.mkfifo(go)
+        script = f'psql -Atc "select 7"; echo $$ > {ready}; read -r word < {go}'
         words = ("run", "--task", "demo:run", "--grant", GRANT, *self.options, "--", "sh", "-c", script)
         self.wrapper = sojourn.start(*words)
         self.child = read_pid(ready)
@@ -211,24 +210,12 @@ class Run:
         told = dict(pair.partition("=")[::2] for pair in pairs)
         return (Path(told["SOJOURN_DIR"]) / "pgpass").read_text().strip().rpartition(":")[2]
 
-    def started(self) -> list[int]:
-        """What the command has started and may have started meanwhile."""
-        every = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdecimal()]
-        return [pid for pid in every if _parent(pid) in (self.child, None)]
-
     def finish(self) -> bytes:
         """Let it go; all it wrote, and the wrapper, too."""
-        (self.place / f"{self.name}-go").touch()
+        (self.place / f"{self.name}-go").write_text("go\n")
         said, complained = self.wrapper.communicate(timeout=40)
         assert self.wrapper.returncode == 0 and "7" in said, complained
         return (said + complained).encode()
-
-
-def _parent(pid: int) -> int | None:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return None
 
 
 def _evidence(life: Life, session: LiveSession) -> None:

@@ -68,7 +68,7 @@ async def test_an_issue_that_fails_at_any_request_leaves_nothing_the_reaper_does
         with suppress(TargetError):
             issued = await cloud.provider.issue(intent)
         reached = len(cloud.simulator.asked) - asked >= number
-        cloud.simulator._planned.clear()
+        cloud.simulator.calm()
         assert await reaped(cloud, intent, issued)
         if not reached:
             break
@@ -87,7 +87,7 @@ async def test_a_destroy_that_fails_at_any_request_is_never_taken_for_done_and_c
         cloud.simulator.trouble(trouble, when=once(number))
         await code_of(cloud.provider.destroy(cloud.ref(intent, issued)))
         reached = len(cloud.simulator.asked) - asked >= number
-        cloud.simulator._planned.clear()
+        cloud.simulator.calm()
 
         seen = await cloud.provider.observe(cloud.ref(intent, issued))
         assert seen.presence is not Presence.ABSENT or not await cloud.rig.can_log_in(issued)
@@ -105,7 +105,7 @@ async def test_a_cloud_out_of_reach_is_never_taken_for_an_absence(cloud: Cloud) 
     cloud.simulator.trouble(Trouble.CUT, times=FOR_EVER)
 
     codes = [await code_of(cloud.provider.destroy(ref)), await code_of(cloud.provider.observe(ref))]
-    cloud.simulator._planned.clear()
+    cloud.simulator.calm()
 
     assert codes == ["target_unreachable", "target_unreachable"]
     assert await cloud.rig.can_log_in(issued)
@@ -127,7 +127,7 @@ async def test_a_cloud_that_hangs_ends_each_call_at_its_own_deadline(
             await code_of(cloud.provider.observe(ref)),
             await code_of(cloud.provider.issue(cloud.rig.intent())),
         ]
-    cloud.simulator._planned.clear()
+    cloud.simulator.calm()
 
     assert codes == ["target_timeout"] * 3
     assert await reaped(cloud, intent, issued)
@@ -139,7 +139,7 @@ async def test_a_request_that_lands_after_the_end_is_found_or_ends_by_itself(clo
         intent = cloud.rig.intent()
         cloud.simulator.trouble(Trouble.HELD, when=once(number))
         code = await code_of(cloud.provider.issue(intent))
-        cloud.simulator._planned.clear()
+        cloud.simulator.calm()
         if code is None:  # it needed fewer requests than that
             break
         assert await reaped(cloud, intent, None)

@@ -128,6 +128,10 @@ class Simulator:
         """Let the next `times` requests that `when` holds for go wrong."""
         self._planned.append(_Planned(when, trouble, times))
 
+    def calm(self) -> None:
+        """Nothing more goes wrong."""
+        self._planned.clear()
+
     def deliver(self) -> int:
         """Let what was held arrive, from a client that has gone; how many requests that were."""
         with self._lock:
