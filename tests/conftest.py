@@ -37,7 +37,7 @@ def _turn(item: pytest.Item) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Let the collector of garbage leave alone what stays until the end: walking it takes a tenth of all."""
+    """Let the collector of garbage leave alone what stays until the end: it is long to walk."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)

@@ -89,7 +89,7 @@ async def run(serving: Serving, prepare: Callable[[Deployment], Awaitable[None]]
 
 
 def _settle_memory() -> None:
-    """Let the collector leave alone what start-up made, for it stays: walking it took a third of our time."""
+    """Let the collector of garbage leave alone what start-up made: it stays, and is long to walk."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])

@@ -42,7 +42,7 @@ def grant_two_apis(system: System, *clients: str) -> None:
     )
 
 
-class Validator(JWTBearerTokenValidator):  # type: ignore[misc]
+class Validator(JWTBearerTokenValidator):  # type: ignore[misc]  # Authlib has no types
     """Authlib as the resource server of one API."""
 
     def __init__(self, metadata: dict[str, Any], audience: str, http: requests.Session | None = None) -> None:

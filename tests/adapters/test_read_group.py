@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from sqlalchemy import Connection, text
 from sojourn.adapters.read_group import ReadGroup
 from sojourn.adapters.sqlite_database import SqliteDatabase
 from sojourn.core.errors import Unavailable
+
+
+def _told(value: int, _: Connection) -> int:
+    return value
 
 
 def test_only_the_guilty_read_fails(tmp_path: Path) -> None:
@@ -52,7 +57,7 @@ def test_who_waits_for_a_thread_goes_together_and_who_has_gone_is_passed_over() 
     async def story() -> None:
         with ThreadPoolExecutor(1) as threads:
             group = ReadGroup(threads, once)
-            asked = [asyncio.create_task(group.read(lambda _, n=n: n)) for n in range(10)]  # type: ignore[misc]
+            asked = [asyncio.create_task(group.read(partial(_told, n))) for n in range(10)]
             await asyncio.sleep(0)
             asked[4].cancel()
             free.set()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 from types import NoneType, UnionType
 from typing import Any, Final, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -202,9 +202,10 @@ def _reader(hint: Any) -> Reader:
     thread that looks then takes the process down: it learns each type here, one at a time.
     """
     ready = _readied(hint) or _same
+    convert = partial(msgspec.convert, type=hint, builtin_types=(datetime, timedelta))
     with _LEARNING, suppress(msgspec.ValidationError):
-        msgspec.convert(_NOTHING, hint, builtin_types=(datetime, timedelta))
-    return lambda v: msgspec.convert(ready(v), hint, builtin_types=(datetime, timedelta))
+        convert(_NOTHING)
+    return lambda v: convert(ready(v))
 
 
 @cache

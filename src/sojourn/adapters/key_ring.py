@@ -29,7 +29,6 @@ class KeyRing:
         self._store = store
         self._vault = vault
         self._clock = clock
-        self._keys: tuple[SigningKey, ...] = ()
         self._of: Mapping[Purpose, Sequence[SigningKey]] = {}
         self._kept: Mapping[str, bytes] = {}
 
@@ -43,7 +42,7 @@ class KeyRing:
             sealed = self._kept.get(key.id) or await self._store.sealed(sealed_name(key.id))
             if sealed:
                 kept[key.id] = sealed
-        self._keys, self._kept = keys, kept
+        self._kept = kept
         self._of = {purpose: [key for key in reversed(keys) if key.purpose is purpose] for purpose in Purpose}
 
     def signer(self, purpose: Purpose) -> JwtSigner:
@@ -80,7 +79,7 @@ class KeyRing:
         Raises:
             Unavailable: code `no_signer`.
         """
-        key = in_state(self._keys, purpose, KeyState.ACTIVE)
+        key = in_state(self.of(purpose), purpose, KeyState.ACTIVE)
         if key is None:
             raise Unavailable("no_signer", f"there is no active key for {purpose}")
         return key

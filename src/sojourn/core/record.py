@@ -186,8 +186,8 @@ def noted(
 def apply(row: R, changes: Mapping[str, object]) -> R:
     """`row` after `changes`: what a transition does, and what replay does again.
 
-    What stays is copied as it is: the constructor of a large row takes three times as long,
-    and its members were judged when they were made.
+    What stays is copied as it is, past the constructor: of a large row most members stay, and
+    they were judged when they were made.
 
     Raises:
         TypeError: a change names no member of the row.

@@ -99,9 +99,8 @@ class Verifier:
         known = self._verified(token)  # 3. signature by a key of our issuer, once per token
         self._check_claims(known.claims)  # 4. issuer, audience, lifetime
         self.check_standing(known.claims)  # 5. the session behind it lives
-        nonce = self._check_sender(
-            call, compact_proof, known
-        )  # 6. who holds the key sends it; 7. for the first time
+        # 6. who holds the key sends it; 7. for the first time
+        nonce = self._check_sender(call, compact_proof, known)
         self._check_scope(call, known.claims)  # 8. and may do this
         claims = known.claims
         return Access(claims.sid, claims.subject, claims.task, claims.scope, claims, nonce)

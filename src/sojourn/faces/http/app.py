@@ -239,7 +239,7 @@ ROUTES: Final = (
 
 
 class _Face(FastAPI):
-    """FastAPI, which sends nothing about a request anywhere: our own log and metrics say what may be said."""
+    """FastAPI without its telemetry: only our own log and metrics tell of a request, and by fingerprints."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await Starlette.__call__(self, scope, receive, send)
