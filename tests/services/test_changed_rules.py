@@ -12,8 +12,8 @@ from sojourn.adapters.cedar_policy import CedarEngine
 from sojourn.core.calendar import Hours
 from sojourn.core.change import Change
 from sojourn.core.charter import Charter, OnClose, Opener, WindowRule, apply
-from sojourn.core.ending import Reason
-from sojourn.core.errors import Unavailable
+from sojourn.core.ending import Cause, Reason
+from sojourn.core.errors import Refused, Unavailable
 from sojourn.core.ids import CHARTER, CharterId, from_uuid
 from sojourn.core.scope import AudienceGrant, Grants, TargetGrant
 from sojourn.core.session import Session, State
@@ -24,7 +24,8 @@ from sojourn.services.policy_book import PolicyBook
 from sojourn.services.reevaluate_sessions import CALENDARS_EVERY_S, ReevaluateSessions
 from tests.services.rig import play
 from tests.services.test_policies import ALL, write
-from tests.sim.world import Node, World
+from tests.sim.scenarios import EVIDENCE
+from tests.sim.world import KEY, Node, World
 
 DB = TargetGrant("db", "shop", "reader")
 API = AudienceGrant("api", "https://api", ("read", "write"))
@@ -71,6 +72,31 @@ async def now_of(world: World, session: Session) -> Session:
     found = await world.store.session(session.id)
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize("outlasts_the_window", [False, True])
+def test_slow_rules_take_nothing_of_the_time_to_thaw_and_stretch_no_window(outlasts_the_window: bool) -> None:
+    async def story(world: World, process: Node) -> None:
+        live = (await world.open(process, "db")).session
+        await process.suspend(live.id, Cause(Reason.SUSPENDED, "ops"))
+        while await process.reap.run_once():
+            pass
+
+        async def slow(_: Session) -> None:
+            fences = 20 if outlasts_the_window else 2
+            await world.clock.sleep(fences * world.settings.issue_fence.total_seconds())
+
+        process.resume._keep = slow  # type: ignore[assignment]  # rules that are slow, whatever they say
+        if outlasts_the_window:
+            with pytest.raises(Refused, match="window_closed"):
+                await process.resume(live.id, EVIDENCE, KEY)
+            assert (await now_of(world, live)).state is State.SUSPENDED
+            return
+        again = await process.resume(live.id, EVIDENCE, KEY)
+
+        assert again.session.state is State.ACTIVE and len(again.credentials) == 1
+
+    play(story)
 
 
 def test_nothing_changes_for_who_changes_nothing() -> None:

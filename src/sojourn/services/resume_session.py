@@ -126,10 +126,11 @@ class ResumeSession:
             raise NotFound("unknown_session", f"there is no session `{session_id}`")
         if session.state in LEAVING:
             raise Refused("session_ended", "the session has ended")
-        now = self._clock.now()
         if self._keep is not None:
             await self._keep(session)
-        pauses_at = await self._windows.pause_of(session, now) if self._windows else session.pauses_at
+        asked_at = self._clock.now()
+        pauses_at = await self._windows.pause_of(session, asked_at) if self._windows else session.pauses_at
+        now = self._clock.now()  # rules and calendars take their time, and none of that to thaw
         step = resume(session, now, pauses_at)
         leases = [lease for lease in await self._store.leases(session_id) if lease.state not in _GOING]
         if warm := [lease.grant for lease in leases if lease.state is not LeaseState.FROZEN]:
