@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from tests.rig.program import Program
 from tests.rig.unavailable import tool
 
 USER: Final = getpass.getuser()
-_PYTHON_HERE: Final = "#!/usr/bin/env -S python3 -IS"
+_PYTHON_HERE: Final = f"#!{sys.executable} -IS"
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def _install(made: Sshd, authority: str, host: Secret) -> None:
         "PermitRootLogin": "prohibit-password",
         "StrictModes": "no",
         "UsePAM": "no",
+        # What a developer's shell runs at its start is cut in the middle by these tests, and minds it.
+        "SetEnv": f"HOME={made.folder}",
         "MaxStartups": 100,
     }
     text = "".join(f"{name} {value}\n" for name, value in lines.items())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -83,13 +84,13 @@ class Kit(Rig):
         raise NotImplementedError
 
     def handle(self, tail: str = "") -> str:
-        """A handle that was never used."""
-        return f"sj_test_{next(_numbers):06d}{tail}"
+        """A handle that was never used, nor by another process: a host's processes know each other by it."""
+        return f"sj_test_{os.getpid():07d}{next(_numbers):05d}{tail}"
 
     def intent(self, *, handle: str | None = None) -> Intent:
         """A fresh intent with the kit's template."""
         now = datetime.now(UTC)
-        by, end = now + timedelta(seconds=3), now + timedelta(minutes=5)
+        by, end = now + timedelta(seconds=10), now + timedelta(minutes=5)
         return Intent(handle or self.handle(), self.template, by, end)
 
     async def absent(self, ref: Ref) -> bool:
