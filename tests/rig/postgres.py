@@ -33,6 +33,8 @@ START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.05
 
+from tests.rig.unavailable import unavailable  # noqa: E402
+
 ROOT_USER: Final = "postgres"
 _SETTINGS: Final = (
     "fsync=on",
@@ -44,6 +46,14 @@ _SETTINGS: Final = (
 )
 
 
+def debian_binaries() -> Path:
+    """Debian's server, which has the extensions that the wheel lacks, or the test ends as not run."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: int(one.parent.name))
+    if not found or not (found[-1] / "postgres").exists():
+        unavailable("Debian's PostgreSQL", "apt-get install postgresql")
+    return found[-1]
+
+
 def psql_path() -> Path:
     """The psql that belongs to the server."""
     return BINARIES / "psql"
@@ -52,11 +62,12 @@ def psql_path() -> Path:
 class PostgresServer:
     """One server in a directory of its own on a free loopback port, passwords by SCRAM."""
 
-    def __init__(self, *, settings: tuple[str, ...] = ()) -> None:
+    def __init__(self, *, settings: tuple[str, ...] = (), binaries: Path = BINARIES) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="sojourn-pg-"))
         self.port = _free_port()
         self.password = secrets.token_urlsafe(16)
         self._settings = (*_SETTINGS, *settings)
+        self._binaries = binaries
         self._user = SYSTEM_USER if os.geteuid() == 0 else None
         self._running: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +85,7 @@ class PostgresServer:
         """Start, making the cluster first if there is none; returns when logins are answered."""
         if not (self.directory / "data").exists():
             self._make_cluster()
-        command = [str(BINARIES / "postgres"), "-D", str(self.directory / "data"), "-p", str(self.port)]
+        command = [str(self._binaries / "postgres"), "-D", str(self.directory / "data"), "-p", str(self.port)]
         for setting in self._settings:
             command += ["-c", setting]
         with self.log_path.open("ab") as log:
@@ -117,8 +128,9 @@ class PostgresServer:
         word.write_text(self.password)
         if self._user is not None:
             _let_in(self.directory, self._user)
+        initdb = self._binaries / "initdb"
         subprocess.run(
-            [str(BINARIES / "initdb"), "-D", str(self.directory / "data"), "-U", ROOT_USER, "-E", "UTF8"]
+            [str(initdb), "-D", str(self.directory / "data"), "-U", ROOT_USER, "-E", "UTF8"]
             + ["--locale=C", "--auth=scram-sha-256", f"--pwfile={word}", "--no-sync"],
             check=True,
             capture_output=True,

@@ -13,9 +13,11 @@ from sojourn.core.client import Client, Role
 from sojourn.core.ending import Reason
 from sojourn.core.errors import Invalid, NotFound, Refused
 from sojourn.core.ids import CharterId, ClientId, OwnerId
-from sojourn.core.session import State
+from sojourn.core.lease import Counted
+from sojourn.core.session import Session, State
 from sojourn.core.usage import Amounts
 from sojourn.services.weigh_usage import CHUNK_LIFE, WeighUsage
+from sojourn.testing.fakes import Fault
 from tests.services.rig import play
 from tests.sim.world import Node, World
 
@@ -165,5 +167,47 @@ def test_a_session_that_nobody_uses_ends_at_a_beat_and_one_that_is_used_goes_on(
         ended = next(one for one in world.store.all_sessions() if one.id == unused.id)
         assert beat.session.state is State.ACTIVE and ended.cause is not None
         assert ended.cause.reason is Reason.IDLE
+
+    play(story)
+
+
+async def ended(world: World, process: Node, session: Session) -> None:
+    await process.complete(session.id, session.key)
+    await process.reap.run_once()
+
+
+def test_what_targets_counted_is_told_with_the_end_and_what_they_never_saw_used_is_named() -> None:
+    async def story(world: World, process: Node) -> None:
+        opened = (await world.open(process)).session
+        by_target = {one.target_name: one.handle for one in await world.store.leases(opened.id)}
+        world.targets["shop"].counted = {by_target["shop"]: Counted(7, 120)}
+        world.targets["mail"].counted = {}
+
+        before = await weighing(world, process).weigh(opened)
+        await ended(world, process, opened)
+        weighed = await weighing(world, process).weigh(opened)
+
+        assert (before.counted, "post" in before.unused) == ({}, False), "nothing is known before the end"
+        assert weighed.counted == {"db": Counted(7, 120), "post": Counted(0, 0)}
+        assert "post" in weighed.unused and "db" not in weighed.unused
+        kept = {one.target_name: one.used for one in await world.store.leases(opened.id)}
+        assert kept == {"shop": Counted(7, 120), "mail": Counted(0, 0)}
+
+    play(story)
+
+
+@pytest.mark.parametrize("fault", [Fault.UNSENT, Fault.NO_EFFECT, Fault.LOST_ANSWER])
+def test_a_target_that_cannot_say_what_was_used_holds_up_no_end(fault: Fault) -> None:
+    async def story(world: World, process: Node) -> None:
+        opened = (await world.open(process)).session
+        for target in world.targets.values():
+            target.counted = {}
+            target.fail_next("count", fault)
+
+        await ended(world, process, opened)
+        weighed = await weighing(world, process).weigh(opened)
+
+        assert world.store.all_sessions()[0].state is State.ENDED
+        assert (weighed.counted, {"db", "post"} & set(weighed.unused)) == ({}, set()), "unknown is not unused"
 
     play(story)

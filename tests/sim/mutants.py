@@ -14,11 +14,11 @@ from sojourn.core.ids import SessionId
 from sojourn.core.lease import Lease, LeaseState, begin_destroy, destroyed
 from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.session import LEAVING, Session, begin_end, finish_end
-from sojourn.ports.provider import Intent, Issued, Observation, Ref
+from sojourn.ports.provider import Intent, Issued, Ref
 from sojourn.ports.store import Store
 from sojourn.services._ending import Ending
 from sojourn.services._errands import revoke
-from sojourn.services._reaping import Later, Reaping
+from sojourn.services._reaping import Later, Look, Reaping
 from sojourn.services.end_session import EndSession
 from sojourn.services.open_child import OpenChild
 from sojourn.services.reap_leases import ReapLeases
@@ -29,18 +29,14 @@ _LATER_THAN_ANY_FENCE: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class _CredulousReaping(Reaping):
-    async def _record_absence(
-        self, errand: Errand, known: Lease, seen: Observation, observed_from: datetime
-    ) -> Later | None:
-        return await super()._record_absence(errand, known, seen, _LATER_THAN_ANY_FENCE)
+    async def _record_absence(self, errand: Errand, known: Lease, look: Look) -> Later | None:
+        return await super()._record_absence(errand, known, replace(look, began=_LATER_THAN_ANY_FENCE))
 
 
 class _HindsightReaping(Reaping):
-    async def _record_absence(
-        self, errand: Errand, known: Lease, seen: Observation, observed_from: datetime
-    ) -> Later | None:
+    async def _record_absence(self, errand: Errand, known: Lease, look: Look) -> Later | None:
         settled_since = await self._store.lease(errand.lease)
-        return await super()._record_absence(errand, settled_since or known, seen, observed_from)
+        return await super()._record_absence(errand, settled_since or known, look)
 
 
 class _ForgetfulReaping(Reaping):

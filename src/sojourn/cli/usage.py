@@ -19,7 +19,7 @@ def usage(
     profile: Annotated[str | None, Parameter(help="The profile to use (a file or a folder).")] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")] = False,
 ) -> int:
-    """Show what a session used of what it was granted, as far as guards reported it."""
+    """Show what a session used of what it was granted, as guards reported it and targets counted it."""
 
     def work() -> int:
         path = f"/v1/sessions/{name_in_path(session)}/usage"
@@ -31,6 +31,7 @@ def usage(
         limits = [(name, f"{spent.get(name)} of {limit or 'no limit'}") for name, limit in budget.items()]
         show_pairs([("session", found.get("session")), *limits])
         show_pairs(sorted(member(found, "used").items()))
+        show_pairs(sorted((name, _said(one)) for name, one in member(found, "counted").items()))
         unused = found.get("unused")
         print(
             f"never used: {', '.join(map(str, unused)) if isinstance(unused, list) and unused else 'nothing'}"
@@ -39,3 +40,8 @@ def usage(
         return Exit.OK
 
     return guarded(work, as_json=as_json)
+
+
+def _said(counted: object) -> str:
+    told = counted if isinstance(counted, dict) else {}
+    return f"{told.get('calls')} statements, {told.get('rows')} rows"

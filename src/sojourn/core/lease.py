@@ -52,6 +52,14 @@ class Residual:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What a target itself counted of the use of one credential: statements, and rows sent or changed."""
+
+    calls: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """One credential that may exist in a target."""
 
@@ -74,6 +82,7 @@ class Lease:
     method: str | None = None  # how its absence was observed
     keeps: bool = False  # a secret of it is sealed until it is gone
     narrowing: str | None = None  # the template of which something may still be in force at the target
+    used: Counted | None = None  # all the use it was ever put to, told at its end; None: nobody counts it
 
 
 def plan(lease: Lease, now: datetime) -> Step[Lease]:
@@ -152,10 +161,13 @@ def is_over(until: datetime, observed_from: datetime, tolerance: timedelta) -> b
     return observed_from >= until + tolerance
 
 
-def destroyed(lease: Lease, method: str, observed_from: datetime, now: datetime) -> Step[Lease]:
+def destroyed(
+    lease: Lease, method: str, observed_from: datetime, now: datetime, *, used: Counted | None = None
+) -> Step[Lease]:
     """Its absence was observed, begun at `observed_from`, when no issue could still land.
 
-    Or it had ended by itself, at an instant its target had named; `method` then says so.
+    Or it had ended by itself, at an instant its target had named; `method` then says so. `used` is
+    what its target counted until then.
 
     Raises:
         Conflict: code `fence`; the absence proves nothing yet.
@@ -165,6 +177,8 @@ def destroyed(lease: Lease, method: str, observed_from: datetime, now: datetime)
     change: dict[str, object] = {"destroyed_at": now, "method": method, "residual": None, "settled": True}
     if lease.keeps:
         change["keeps"] = False
+    if used is not None:
+        change["used"] = used
     notes = {"observed_at": observed_from}
     return _move(lease, LeaseState.DESTROYED, FactKind.LEASE_DESTROYED, now, change, notes=notes)
 

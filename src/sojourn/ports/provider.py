@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from sojourn.core.lease import Counted
 from sojourn.core.secret import Secret
 from sojourn.core.standing import Standing
 from sojourn.core.target import Target
@@ -235,6 +236,21 @@ class FindsStanding(Protocol):
 
     async def standing(self, prefix: str) -> Sequence[Standing]:
         """Every account that can log in and whose name does not begin with `prefix`.
+
+        Raises:
+            TargetError: the target could not be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class CountsUse(Protocol):
+    """What a provider also has if its target can count what each credential is used for."""
+
+    async def count_use(self, ref: Ref, since: datetime) -> Counted | None:
+        """All use of a credential that was planned at `since`, asked when it is gone.
+
+        None where the target does not count, or may have forgotten something since then.
 
         Raises:
             TargetError: the target could not be asked.

@@ -14,7 +14,9 @@ from typing import Final, assert_never
 
 from sojourn.core.change import Change, Errand, ErrandKind, pin
 from sojourn.core.errors import TargetError
+from sojourn.core.ids import LEASE
 from sojourn.core.lease import (
+    Counted,
     Lease,
     LeaseState,
     Residual,
@@ -31,8 +33,17 @@ from sojourn.core.session import Session, State, finish_end
 from sojourn.core.target import Target
 from sojourn.core.window import show
 from sojourn.ports.clock import Clock
-from sojourn.ports.provider import Narrowing, Observation, Presence, Provider, Providers, Ref
+from sojourn.ports.provider import (
+    CountsUse,
+    Narrowing,
+    Observation,
+    Presence,
+    Provider,
+    Providers,
+    Ref,
+)
 from sojourn.ports.store import Store
+from sojourn.services._errands import made_at
 from sojourn.services._kept import KeptSecrets, forgotten
 from sojourn.services._retry import decide_until_it_lands
 
@@ -50,6 +61,15 @@ class Later:
     residual: str = ""  # what is known to be left, if anything is
     until: datetime | None = None  # when that ends by itself
     over_at: datetime | None = None  # when it is worth looking again, at the latest
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a target answered to a look that began at `began`, and what it counted of the use."""
+
+    seen: Observation
+    began: datetime
+    used: Counted | None = None
 
 
 class Reaping:
@@ -94,9 +114,10 @@ class Reaping:
         ref = await self._ref(lease)
         if ref.target_id is not None:
             await provider.destroy(ref)
-        observed_from = self._clock.now()
-        seen = await provider.observe(ref)
-        return await self._conclude(errand, lease, seen, observed_from)
+        began = self._clock.now()
+        seen = self._judged(await provider.observe(ref), began)
+        used = await _counted(provider, lease, ref) if seen.presence is Presence.ABSENT else None
+        return await self._conclude(errand, lease, Look(seen, began, used))
 
     async def _locate(self, lease: Lease, provider: Provider) -> Lease:
         """The lease with its immutable id on record, if the target has a credential for it.
@@ -119,14 +140,12 @@ class Reaping:
 
         return await decide_until_it_lands(record, self._clock)
 
-    async def _conclude(
-        self, errand: Errand, lease: Lease, seen: Observation, observed_from: datetime
-    ) -> Later | None:
-        seen = self._judged(seen, observed_from)
+    async def _conclude(self, errand: Errand, lease: Lease, look: Look) -> Later | None:
+        seen = look.seen
         match seen.presence:
             case Presence.ABSENT:
                 return await decide_until_it_lands(
-                    lambda: self._record_absence(errand, lease, seen, observed_from), self._clock
+                    lambda: self._record_absence(errand, lease, look), self._clock
                 )
             case Presence.QUARANTINED:
                 left = ", ".join(f"{name}={value}" for name, value in sorted(seen.detail.items()))
@@ -154,9 +173,7 @@ class Reaping:
             why, residual=lasting.place, until=lasting.until, over_at=lasting.until + self._tolerance
         )
 
-    async def _record_absence(
-        self, errand: Errand, known: Lease, seen: Observation, observed_from: datetime
-    ) -> Later | None:
+    async def _record_absence(self, errand: Errand, known: Lease, look: Look) -> Later | None:
         """Commit `destroyed`; the last lease of a session that is leaving ends it too.
 
         `known` is the lease as it was on record before the target was asked.
@@ -169,11 +186,11 @@ class Reaping:
             return None
         # INVARIANT: judged by what was known before the look. An issue may have landed after
         # it and been answered since: that answer must not make the earlier look a proof.
-        if not absence_counts(known, observed_from):
+        if not absence_counts(known, look.began):
             at = self._clock.now() if lease.settled else lease.issue_by
             return Later("an issue may still land", at=at)
         now = self._clock.now()
-        steps: list[Step[Row]] = [destroyed(lease, seen.method, observed_from, now)]
+        steps: list[Step[Row]] = [destroyed(lease, look.seen.method, look.began, now, used=look.used)]
         others = [one for one in leases if one.id != lease.id]
         pins = [pin(RowKind.LEASE, one) for one in others]
         last = all(one.state is LeaseState.DESTROYED for one in others)
@@ -270,6 +287,16 @@ class Reaping:
                 await self._store.commit(Change(steps=(step,)))
 
         await decide_until_it_lands(record, self._clock)
+
+
+async def _counted(provider: Provider, lease: Lease, ref: Ref) -> Counted | None:
+    """What the target counted of its use; whatever goes wrong, it is only not known."""
+    if ref.target_id is None or not isinstance(provider, CountsUse):
+        return None
+    try:
+        return await provider.count_use(ref, made_at(LEASE, lease.id))
+    except TargetError:
+        return None
 
 
 def _is_to_be_frozen(lease: Lease, session: Session) -> bool:

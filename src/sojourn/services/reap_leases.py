@@ -12,20 +12,20 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import Counter, deque
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from sojourn.config import Settings
 from sojourn.core.change import Change, Errand, pin
 from sojourn.core.errors import Conflict, SojournError, Unavailable
-from sojourn.core.ids import ERRAND, ErrandId, TargetId, to_uuid
+from sojourn.core.ids import ERRAND, ErrandId, TargetId
 from sojourn.core.lease import LeaseState
 from sojourn.core.record import RowKind
 from sojourn.core.session import State, finish_end
-from sojourn.core.window import from_micros
 from sojourn.ports.clock import Clock
 from sojourn.ports.provider import Providers
 from sojourn.ports.store import SessionFilter, Store
+from sojourn.services._errands import made_at
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._reaping import Later, Reaping
 
@@ -178,7 +178,7 @@ class ReapLeases:
 
     async def _give_back(self, errand: Errand, later: Later) -> None:
         now = self._clock.now()
-        if later.residual or now - made_at(errand) >= self._settings.stuck_after:
+        if later.residual or now - made_at(ERRAND, errand.id) >= self._settings.stuck_after:
             await self._record_stuck(errand, later)
         at = later.at or now + self._backoff(errand)
         if later.over_at is not None and later.over_at > now:
@@ -216,8 +216,3 @@ class ReapLeases:
                 continue  # somebody else finished it
             count += 1
         return count
-
-
-def made_at(errand: Errand) -> datetime:
-    """When the errand was recorded: its id is a UUIDv7, whose first 48 bits are milliseconds."""
-    return from_micros((to_uuid(ERRAND, errand.id).int >> 80) * 1000)

@@ -6,8 +6,8 @@ spent budget ends the session as soon as nothing of it can come back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,6 +16,7 @@ from sojourn.core.client import Client
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Invalid, NotFound, Refused
 from sojourn.core.ids import SessionId
+from sojourn.core.lease import Counted, Lease
 from sojourn.core.session import LEAVING, Session, is_live
 from sojourn.core.usage import METRICS, Amounts, Chunk, Usage, Use, account_of, is_spent, limited
 from sojourn.ports.clock import Clock, Entropy
@@ -53,12 +54,13 @@ class ForwardedCall:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What a session was granted at audiences, and what of it was ever used."""
+    """What a session was granted, and what of it was ever used."""
 
     session: Session
     charter: Charter
     usage: Usage
-    unused: tuple[str, ...]  # `audience action`
+    unused: tuple[str, ...]  # `audience action`, or a grant at a target that counts
+    counted: Mapping[str, Counted] = field(default_factory=dict)  # by targets that count, of what is gone
 
 
 class WeighUsage:
@@ -153,11 +155,14 @@ class WeighUsage:
         return taken
 
     async def weigh(self, session: Session) -> Weighed:
-        """What was granted at audiences against what was used."""
+        """What was granted against what was used, as guards told it and as targets counted it."""
         usage = await self._store.usage(session.id, account_of(session), self._clock.now())
         charter = await self._charter(session)
         granted = {f"{g.audience} {action}" for g in charter.grants.audiences for action in g.actions}
-        return Weighed(session, charter, usage, tuple(sorted(granted - usage.actions.keys())))
+        counted = _counted(await self._store.leases(session.id))
+        idle = {grant for grant, count in counted.items() if not count.calls}
+        unused = sorted((granted - usage.actions.keys()) | idle)
+        return Weighed(session, charter, usage, tuple(unused), counted)
 
     async def _end_if_spent(self, session: Session, budget: Budget) -> None:
         account = account_of(session)
@@ -178,6 +183,21 @@ class WeighUsage:
         if charter is None:
             raise NotFound("unknown_charter", f"there is no charter `{session.charter}`")
         return charter
+
+
+def _counted(leases: Sequence[Lease]) -> Mapping[str, Counted]:
+    """By grant; not of one whose target did not count each of its credentials to the end."""
+    each: dict[str, list[Counted | None]] = {}
+    for lease in leases:
+        each.setdefault(lease.grant, []).append(lease.used)
+    return {grant: total for grant, found in each.items() if (total := _total(found))}
+
+
+def _total(found: Sequence[Counted | None]) -> Counted | None:
+    known = [one for one in found if one is not None]
+    if len(known) < len(found):
+        return None
+    return Counted(sum(one.calls for one in known), sum(one.rows for one in known))
 
 
 def _reaches(session: Session, guard: Client) -> bool:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sojourn.core.errors import Invalid, TargetError
+from sojourn.core.lease import Counted
 from sojourn.core.secret import Secret
 from sojourn.core.target import Target
 from sojourn.ports.clock import Clock
@@ -71,6 +72,7 @@ class FakeTarget:
     lasts: timedelta | None = None  # class D: a credential ends by itself, and only so
     lasting_as: Presence = Presence.UNKNOWN  # what a look says of one that lasts
     keeps: bool = False  # only the credential's own secret can end it
+    counted: Mapping[str, Counted] | None = None  # by handle, what was used; None: it counts nothing
     accounts: dict[str, Account] = field(default_factory=dict)
     sent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -186,6 +188,14 @@ class FakeTarget:
         if account.owns:
             return Observation(Presence.QUARANTINED, "fake", {**detail, "owned": "table public.kept"})
         return Observation(Presence.PRESENT, "fake", detail)
+
+    async def count_use(self, ref: Ref, since: datetime) -> Counted | None:
+        """What it counted of a credential that was planned at `since`."""
+        if self.counted is None:
+            return None
+        assert since <= self.clock.now()
+        _lose(await self._reach("count", ref.handle))
+        return self.counted.get(ref.handle, Counted(0, 0))
 
     async def inventory(self, prefix: str) -> Sequence[Found]:
         """Accounts whose names begin with `prefix`."""

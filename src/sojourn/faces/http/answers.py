@@ -133,6 +133,13 @@ class ResidualView(Answer):
     owner: str
 
 
+class CountedView(Answer):
+    """What a target counted of the use of a credential: statements that ran to their end, and rows."""
+
+    calls: int
+    rows: int
+
+
 class LeaseView(Answer):
     id: str
     session: str
@@ -148,6 +155,7 @@ class LeaseView(Answer):
     destroyed_at: str | None
     method: str | None
     residual: ResidualView | None
+    used: CountedView | None
 
 
 class LeasesView(Answer):

@@ -14,6 +14,7 @@ from sojourn.core.client import Client
 from sojourn.core.hook import Hook, Said
 from sojourn.core.ids import ApprovalId, SessionId
 from sojourn.core.kill import Kill, Selector, Selects
+from sojourn.core.lease import Counted
 from sojourn.core.secret import Secret
 from sojourn.core.session import Session, State
 from sojourn.core.trigger import Trigger
@@ -109,6 +110,8 @@ class Weighed(Protocol):
     def usage(self) -> Usage: ...
     @property
     def unused(self) -> tuple[str, ...]: ...
+    @property
+    def counted(self) -> Mapping[str, Counted]: ...
 
 
 class WeighUsage(Protocol):

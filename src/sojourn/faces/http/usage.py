@@ -17,7 +17,7 @@ from sojourn.core.ids import SESSION, SessionId, to_uuid
 from sojourn.core.usage import METRICS, Amounts
 from sojourn.core.window import show
 from sojourn.faces.http import views
-from sojourn.faces.http.answers import Answer
+from sojourn.faces.http.answers import Answer, CountedView
 from sojourn.faces.http.callers import Viewer, with_role
 from sojourn.faces.http.charter_views import charter as charter_view
 from sojourn.faces.http.desk import Desk, desk_of
@@ -86,12 +86,13 @@ class UsageView(Answer):
 
 
 class WeighedView(Answer):
-    """What a session was granted at audiences, what of it was used, and a charter with only that."""
+    """What a session was granted, what of it was used, and a charter with only that."""
 
     session: str
     budget: dict[str, int | None]
     spent: AmountsView
     used: dict[str, int]
+    counted: dict[str, CountedView]
     unused: list[str]
     used_at: str | None
     failed: int
@@ -142,6 +143,7 @@ async def show_usage(request: Request, viewed: Viewer) -> Response:
             "budget": {metric: getattr(budget, metric) for metric in METRICS},
             "spent": dict(usage.spent.each()),
             "used": dict(usage.actions),
+            "counted": {name: views.counted(one) for name, one in sorted(weighed.counted.items())},
             "unused": list(weighed.unused),
             "used_at": None if usage.used_at is None else show(usage.used_at),
             "failed": usage.failed,
@@ -151,20 +153,20 @@ async def show_usage(request: Request, viewed: Viewer) -> Response:
 
 
 def _proposal(weighed: Weighed) -> str:
-    """A unified diff of the charter's grants at audiences, without what was never used."""
+    """A unified diff of the charter's grants, without what was never used."""
     name = weighed.charter.label
     before = charter_view(weighed.charter)["grants"]
     assert isinstance(before, dict)
-    after = {grant: _lesser(members, weighed.unused) for grant, members in before.items()}
+    after = {name: _lesser(name, members, weighed.unused) for name, members in before.items()}
     kept = {grant: members for grant, members in after.items() if members is not None}
     old, new = (json.dumps({"grants": one}, indent=2, sort_keys=True).splitlines() for one in (before, kept))
     heads = (f"{name} as granted", f"{name} as used")
     return "\n".join(difflib.unified_diff(old, new, heads[0], heads[1], lineterm=""))
 
 
-def _lesser(members: Mapping[str, object], unused: tuple[str, ...]) -> Mapping[str, object] | None:
+def _lesser(name: str, members: Mapping[str, object], unused: tuple[str, ...]) -> Mapping[str, object] | None:
     actions = members.get("actions")
     if not isinstance(actions, list):
-        return members  # use of downstream credentials is not reported
+        return None if name in unused else members
     left = [action for action in actions if f"{members['audience']} {action}" not in unused]
     return {**members, "actions": left} if left else None

@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from sojourn.core.client import Client
-from sojourn.core.lease import Lease
+from sojourn.core.lease import Counted, Lease
 from sojourn.core.scope import Grant, TargetGrant
 from sojourn.core.session import Session
 from sojourn.core.signing_key import SigningKey
@@ -113,7 +113,13 @@ def lease(value: Lease, refused_at: datetime | None) -> Json:
         "destroyed_at": _show(value.destroyed_at),
         "method": value.method,
         "residual": left and {"place": left.place, "until": _show(left.until), "owner": left.owner},
+        "used": value.used and counted(value.used),
     }
+
+
+def counted(value: Counted) -> Json:
+    """What a target counted of the use of a credential."""
+    return {"calls": value.calls, "rows": value.rows}
 
 
 def feed(page: FeedPage, now: datetime) -> Json:

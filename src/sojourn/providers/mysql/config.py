@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account_host: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9.:%_/-]{1,60}$")] = "%"
     pool_size: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     issue_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 3.0
+    count_use: bool = False  # ask the user statistics what an account was used for
 
 
 class Config(TargetConfig[Settings]):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from sojourn.core.lease import Counted
 from sojourn.core.secret import Secret
 from sojourn.core.standing import Standing
 from sojourn.ports.clock import WallClock
@@ -27,7 +28,7 @@ from sojourn.ports.provider import (
 from sojourn.providers._common.call import as_admin, new_password, one_call, time_left
 from sojourn.providers._common.pool import Pool
 from sojourn.providers._common.preflight import Preflight
-from sojourn.providers.mysql import removal, statements
+from sojourn.providers.mysql import removal, statements, use
 from sojourn.providers.mysql.config import Config, configured
 from sojourn.providers.mysql.rehearsal import CANARY, Rehearsal
 from sojourn.providers.mysql.standing import STANDING, standing_of
@@ -158,6 +159,16 @@ class MySQL:
                     await asyncio.sleep(removal.READ_GAP_SECONDS)
                     seen = await _read(connection, ref.handle, reads=int(seen.detail["reads"]) + 1)
                 return seen
+
+    async def count_use(self, ref: Ref, since: datetime) -> Counted | None:
+        """What the user statistics counted, where the target's settings say that they are on."""
+        if not self._config.settings.count_use:
+            return None
+        async with one_call("count", READ_SECONDS, FAILURES):
+            check_handle(ref.handle)
+            age = self._clock.now() - since
+            async with self._pool.lend() as connection:
+                return await use.count(connection, ref.handle, age.total_seconds())
 
     async def inventory(self, prefix: str) -> Sequence[Found]:
         """Every account whose name begins with `prefix`."""

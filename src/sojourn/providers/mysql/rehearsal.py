@@ -11,6 +11,7 @@ from sojourn.ports.provider import Issued
 from sojourn.providers._common.pool import Pool
 from sojourn.providers._common.preflight import NotMet, Step, Workload, skew_of
 from sojourn.providers._common.rehearsal import PooledRehearsal
+from sojourn.providers.mysql import use
 from sojourn.providers.mysql.config import Config
 from sojourn.providers.mysql.statements import account
 from sojourn.providers.mysql.wire import FAILURES, Connection, ServerError, connect
@@ -32,12 +33,14 @@ class Rehearsal(PooledRehearsal[Connection]):
 
     def first(self) -> Sequence[tuple[str, Step]]:
         """Whether this is a server we can govern at all, in order."""
+        counting = (("use is counted", self._counting),) if self._config.settings.count_use else ()
         return (
             ("connect", self._connect),
             ("clock", self._clocks),
             ("pooler", self._pooler),
             ("privileges", self._privileges),
             ("anonymous accounts", self._anonymous),
+            *counting,
         )
 
     async def log_in(self, issued: Issued) -> Workload:
@@ -96,6 +99,14 @@ class Rehearsal(PooledRehearsal[Connection]):
         if mends:
             raise NotMet("the admin may not make accounts, see them, or end connections", " ".join(mends))
         return "all privileges" if everything else ", ".join(_NEEDED)
+
+    async def _counting(self) -> str:
+        async with self.step("counting") as connection:
+            ((on,),) = await connection.fetch(use.COUNTING)
+            await use.count(connection, "", 0)
+        if not int(on):
+            raise NotMet("the server counts nobody's use", use.MEND)
+        return "user statistics"
 
     async def _anonymous(self) -> str:
         """An account without a name takes the logins of ours that come from its host."""

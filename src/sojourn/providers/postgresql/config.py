@@ -42,6 +42,7 @@ class Config:
     pool_size: int = POOL_SIZE
     issue_seconds: float = ISSUE_SECONDS
     scram_iterations: int = SCRAM_ITERATIONS
+    count_use: bool = False  # ask `pg_stat_statements` what a role was used for
     templates: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool_size: int | None = None
     scram_iterations: int | None = None
     issue_seconds: float | None = None
+    count_use: bool | None = None
 
 
 def from_dsn(dsn: Secret) -> Config:

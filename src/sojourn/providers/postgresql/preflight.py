@@ -17,6 +17,7 @@ from uuid import uuid4
 from sojourn.core.errors import TargetError
 from sojourn.core.secret import Secret
 from sojourn.ports.provider import Check, Intent, Issued, Observation, Presence, Ref
+from sojourn.providers.postgresql import use
 from sojourn.providers.postgresql.admin import Admin, checked_time, hang_up
 from sojourn.providers.postgresql.config import Config
 from sojourn.providers.postgresql.failures import one_call
@@ -75,6 +76,8 @@ class Preflight:
         for name, step in (*first, ("privileges", self._privileges)):
             if not await self._try(name, step):
                 return self._checks
+        if self._config.count_use:
+            await self._try("use is counted", self._counting)
         for number, name in enumerate(self._config.templates):
             await self._try(f"template {name}", partial(self._template, name, f"{handle}_{number}"))
         await self._with_canary(handle)
@@ -206,6 +209,16 @@ class Preflight:
         if missing:
             raise _Failed("the admin may not make roles or end their connections", " ".join(missing))
         return "CREATEROLE and pg_signal_backend"
+
+    async def _counting(self) -> str:
+        try:
+            async with one_call("counting", STEP_SECONDS), self._admin.lend() as connection:
+                counts = await use.counts(connection)
+        except TargetError as error:  # not preloaded, say
+            raise _Failed(str(error), use.MEND) from error
+        if not counts:
+            raise _Failed("the extension pg_stat_statements is not in the admin's database", use.MEND)
+        return "pg_stat_statements"
 
     async def _template(self, name: str, handle: str) -> str:
         await self._provider.rehearse(self._intent(handle, self._config.templates[name]))

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sojourn.core.errors import Invalid, TargetError
+from sojourn.core.lease import Counted
 from sojourn.core.secret import Secret
 from sojourn.core.standing import Standing
 from sojourn.core.window import show
 from sojourn.ports.clock import WallClock
 from sojourn.ports.provider import Check, Found, Intent, Issued, Observation, Ref, RevocationClass
-from sojourn.providers.postgresql import blocks, narrowing, removal
+from sojourn.providers.postgresql import blocks, narrowing, removal, use
 from sojourn.providers.postgresql.admin import Admin, load_plan
 from sojourn.providers.postgresql.config import Config, configured
 from sojourn.providers.postgresql.failures import one_call
@@ -174,6 +175,14 @@ class PostgreSQL:
         async with one_call("observe", READ_SECONDS), self._admin.lend() as connection:
             check_handle(ref.handle)
             return await observe(connection, ref, _known_oid(ref))
+
+    async def count_use(self, ref: Ref, since: datetime) -> Counted | None:
+        """What `pg_stat_statements` counted, where the target's settings say that it does."""
+        oid = _known_oid(ref)
+        if oid is None or not self._config.count_use:
+            return None
+        async with one_call("count", READ_SECONDS), self._admin.lend() as connection:
+            return await use.count(connection, oid, since)
 
     async def inventory(self, prefix: str) -> Sequence[Found]:
         """Every role whose name begins with `prefix`, and every one we made under such a name."""

@@ -1,0 +1,166 @@
+"""What a session did at a database, as the database itself counted it, told after the account is gone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from sojourn.core.lease import Counted
+from sojourn.ports.provider import Check, Presence, Ref
+from sojourn.providers.mysql import MySQL
+from sojourn.providers.mysql.use import MEND as MARIA_MEND
+from sojourn.providers.postgresql import PostgreSQL
+from sojourn.providers.postgresql.use import MEND
+from tests.providers.kits.by_password import ByPassword
+from tests.providers.kits.mysql import MySQLKit
+from tests.providers.kits.mysql import prepare as prepare_maria
+from tests.providers.kits.postgresql import PostgresKit, prepare
+from tests.rig.mariadb import MariaServer
+from tests.rig.poll import until_async
+from tests.rig.postgres import PostgresServer, debian_binaries
+
+pytestmark = pytest.mark.anyio
+
+_PRELOADED = "shared_preload_libraries=pg_stat_statements"
+_ITEMS = 5
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """Debian's server: the wheel has no extensions."""
+    server = PostgresServer(settings=(_PRELOADED,), binaries=debian_binaries())
+    try:
+        server.start()
+        prepare(server)
+        server.sql("CREATE EXTENSION pg_stat_statements")
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="module")
+def maria() -> Iterator[MariaServer]:
+    server = MariaServer()
+    try:
+        server.start()
+        prepare_maria(server)
+        server.sql("SET GLOBAL userstat = 1")
+        yield server
+    finally:
+        server.remove()
+
+
+@dataclass
+class Side:
+    """A database that counts, a provider that asks it, and how to make it forget."""
+
+    kit: ByPassword[Any]
+    provider: PostgreSQL | MySQL
+    sql: Callable[[str], str]
+    forget: str
+    stop: str
+    start: str
+    mend: str
+
+
+def _of_postgres(server: PostgresServer) -> Side:
+    kit, drop = PostgresKit(server), "DROP EXTENSION pg_stat_statements"
+    provider = cast("PostgreSQL", kit.through(kit.port, count_use=True))
+    start = drop.replace("DROP", "CREATE")
+    return Side(kit, provider, server.sql, "SELECT pg_stat_statements_reset()", drop, start, MEND)
+
+
+def _of_maria(server: MariaServer) -> Side:
+    kit, off = MySQLKit(server), "SET GLOBAL userstat = 0"
+    provider = cast("MySQL", kit.through(kit.port, count_use=True))
+    forget, on = f"{off}; FLUSH USER_STATISTICS", "SET GLOBAL userstat = 1"
+    return Side(kit, provider, server.sql, forget, off, on, MARIA_MEND)
+
+
+@pytest.fixture(params=["postgres", "maria"])
+async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
+    server = request.getfixturevalue(request.param)
+    one = _of_postgres(server) if request.param == "postgres" else _of_maria(server)
+    try:
+        yield one
+    finally:
+        await one.provider.close()
+        await one.kit.close()
+
+
+async def lived(side: Side, writes: int) -> tuple[Ref, datetime]:
+    """A credential that wrote so many rows, each by a statement, and is gone; since when it was planned."""
+    since, intent = datetime.now(UTC), side.kit.intent()
+    issued = await side.provider.issue(intent)
+    ref = Ref(intent.handle, issued.target_id)
+    if writes:
+        connection = await side.kit.log_in(issued)
+        for _ in range(writes):
+            await side.kit.write(connection, intent.handle)
+        side.kit.hang_up(connection)
+    await side.provider.destroy(ref)
+    assert (await side.provider.observe(ref)).presence is Presence.ABSENT
+    return ref, since
+
+
+async def test_what_was_done_is_counted_beyond_the_end(side: Side) -> None:
+    ref, since = await lived(side, _ITEMS)
+
+    async def told() -> Counted | None:
+        found = await side.provider.count_use(ref, since)
+        return found if found is not None and found.rows >= _ITEMS else None
+
+    await until_async(told)  # MariaDB adds up when it has noticed that the connection is closed
+    found = await side.provider.count_use(ref, since)
+
+    assert found is not None
+    assert (found.rows, found.calls >= _ITEMS) == (_ITEMS, True)
+
+
+async def test_what_was_never_used_counts_nothing(side: Side) -> None:
+    ref, since = await lived(side, 0)
+
+    assert await side.provider.count_use(ref, since) == Counted(0, 0)
+
+
+async def test_a_server_that_may_have_forgotten_says_nothing(side: Side) -> None:
+    ref, since = await lived(side, 1)
+    try:
+        side.sql(side.forget)
+
+        assert await side.provider.count_use(ref, since) is None
+    finally:
+        side.sql(side.start.replace("EXTENSION", "EXTENSION IF NOT EXISTS"))
+
+
+async def test_a_server_that_began_to_count_after_the_session_says_nothing(side: Side) -> None:
+    ref, _ = await lived(side, 0)
+
+    assert await side.provider.count_use(ref, datetime.now(UTC) - timedelta(days=365)) is None
+
+
+async def test_nobody_is_asked_where_the_settings_do_not_say_so(side: Side) -> None:
+    ref, since = await lived(side, 1)
+    silent = cast("PostgreSQL | MySQL", side.kit.provider)
+
+    assert await silent.count_use(ref, since) is None
+
+
+async def test_preflight_says_whether_use_is_counted(side: Side) -> None:
+    assert _counting(await side.provider.preflight("sj_test_")).ok
+
+    side.sql(side.stop)
+    try:
+        found = _counting(await side.provider.preflight("sj_test_"))
+    finally:
+        side.sql(side.start)
+
+    assert (found.ok, found.mend) == (False, side.mend)
+
+
+def _counting(checks: Sequence[Check]) -> Check:
+    return next(one for one in checks if one.name == "use is counted")
