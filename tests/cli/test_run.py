@@ -260,8 +260,8 @@ def test_the_first_request_leaves_within_300_ms(sojourn: Sojourn, plane: Control
         sojourn("run", "--quiet", "--task", "forbidden:1", "--", "true")
         took.append(plane.seen[0][2] - begun)
 
-    used = _processor_s(ask)
-    bare = _processor_s(lambda: subprocess.run([sys.executable, "-c", BARE], check=True))
+    used = _cpu_used(ask)
+    bare = _cpu_used(lambda: subprocess.run([sys.executable, "-c", BARE], check=True))
     print(f"first request after {[round(t * 1000) for t in took]} ms")
     print(f"{used * 1000:.0f} ms of processor each; {bare * 1000:.0f} ms to load what nobody can do without")
 
@@ -269,7 +269,7 @@ def test_the_first_request_leaves_within_300_ms(sojourn: Sojourn, plane: Control
     assert statistics.median(took) < 0.3 or _is_busy() or bare > 0.3 / TIMES_BARE, f"{sorted(took)}"
 
 
-def _processor_s(work: Callable[[], object], times: int = 9) -> float:
+def _cpu_used(work: Callable[[], object], times: int = 9) -> float:
     """What one of these uses of a processor, in what it starts."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for _ in range(times):
