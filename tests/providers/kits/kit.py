@@ -90,7 +90,7 @@ class Kit(Rig):
     def intent(self, *, handle: str | None = None) -> Intent:
         """A fresh intent with the kit's template."""
         now = datetime.now(UTC)
-        by, end = now + timedelta(seconds=10), now + timedelta(minutes=5)
+        by, end = now + timedelta(seconds=3), now + timedelta(minutes=5)
         return Intent(handle or self.handle(), self.template, by, end)
 
     async def absent(self, ref: Ref) -> bool:

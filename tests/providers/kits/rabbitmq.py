@@ -6,11 +6,12 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from sojourn.core.secret import Secret
-from sojourn.ports.provider import Issued, Provider
+from sojourn.ports.provider import Intent, Issued, Provider
 from sojourn.providers._common.address import read_address
 from sojourn.providers.rabbitmq import RabbitMQ
 from sojourn.providers.rabbitmq.amqp import Amqp, AmqpError
@@ -88,6 +89,10 @@ class RabbitKit(Kit):
 
     def governed(self) -> tuple[Secret, Mapping[str, object]]:
         return self.secret(self.port), {"client_port": self.server.amqp_port}
+
+    def intent(self, *, handle: str | None = None) -> Intent:
+        """With more time to send in: of the usual 3 s the broker's own timeout takes 2.5 s as settling."""
+        return replace(super().intent(handle=handle), issue_by=datetime.now(UTC) + timedelta(seconds=10))
 
     async def rotate(self) -> Secret:
         self.server.set_administrator(ADMIN_USER, "second")
