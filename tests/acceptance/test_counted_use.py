@@ -10,28 +10,20 @@ from sojourn.client.session import LiveSession
 from tests.acceptance.books import GRANT, grant_books, new_books
 from tests.acceptance.login import lets_in
 from tests.acceptance.shell import shell
-from tests.rig.postgres import PostgresServer, debian_binaries
+from tests.rig.debian_postgres import counting_postgres
 from tests.rig.system import System, running
-
-_PRELOADED = "shared_preload_libraries=pg_stat_statements"
 
 
 @pytest.fixture(scope="module")
 def counting() -> Iterator[System]:
     """A system whose target counts, and says so in its settings."""
-    server = PostgresServer(settings=(_PRELOADED,), binaries=debian_binaries())
-    try:
-        server.start()
-        server.sql("CREATE EXTENSION pg_stat_statements", "template1")
-        with running(server) as system:
-            books = new_books(system)
-            books.prepare()
-            books.add(settings={"count_use": True})
-            books.preflight()
-            grant_books(system)
-            yield system
-    finally:
-        server.remove()
+    with counting_postgres() as server, running(server) as system:
+        books = new_books(system)
+        books.prepare()
+        books.add(settings={"count_use": True})
+        books.preflight()
+        grant_books(system)
+        yield system
 
 
 def ended(system: System, live: LiveSession) -> str:

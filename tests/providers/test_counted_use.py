@@ -19,27 +19,22 @@ from tests.providers.kits.by_password import ByPassword
 from tests.providers.kits.mysql import MySQLKit
 from tests.providers.kits.mysql import prepare as prepare_maria
 from tests.providers.kits.postgresql import PostgresKit, prepare
+from tests.rig.debian_postgres import counting_postgres
 from tests.rig.mariadb import MariaServer
 from tests.rig.poll import until_async
-from tests.rig.postgres import PostgresServer, debian_binaries
+from tests.rig.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
 
-_PRELOADED = "shared_preload_libraries=pg_stat_statements"
 _ITEMS = 5
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
-    """Debian's server: the wheel has no extensions."""
-    server = PostgresServer(settings=(_PRELOADED,), binaries=debian_binaries())
-    try:
-        server.start()
+    with counting_postgres() as server:
         prepare(server)
         server.sql("CREATE EXTENSION pg_stat_statements")
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="module")

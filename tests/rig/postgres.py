@@ -33,8 +33,6 @@ START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.05
 
-from tests.rig.unavailable import unavailable  # noqa: E402
-
 ROOT_USER: Final = "postgres"
 _SETTINGS: Final = (
     "fsync=on",
@@ -44,14 +42,6 @@ _SETTINGS: Final = (
     "max_prepared_transactions=5",
     "shared_buffers=32MB",
 )
-
-
-def debian_binaries() -> Path:
-    """Debian's server, which has the extensions that the wheel lacks, or the test ends as not run."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: int(one.parent.name))
-    if not found or not (found[-1] / "postgres").exists():
-        unavailable("Debian's PostgreSQL", "apt-get install postgresql")
-    return found[-1]
 
 
 def psql_path() -> Path:
