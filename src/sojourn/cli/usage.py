@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from sojourn.cli.calling import caller_of, guarded, name_in_path
 from sojourn.cli.exits import Exit
 from sojourn.cli.output import show_json, show_pairs
-from sojourn.client.jsonfacts import member
+from sojourn.client.jsonfacts import Json, member
 
 
 def usage(
@@ -31,7 +31,8 @@ def usage(
         limits = [(name, f"{spent.get(name)} of {limit or 'no limit'}") for name, limit in budget.items()]
         show_pairs([("session", found.get("session")), *limits])
         show_pairs(sorted(member(found, "used").items()))
-        show_pairs(sorted((name, _said(one)) for name, one in member(found, "counted").items()))
+        counted = member(found, "counted")
+        show_pairs([(name, _said(member(counted, name))) for name in sorted(counted)])
         unused = found.get("unused")
         print(
             f"never used: {', '.join(map(str, unused)) if isinstance(unused, list) and unused else 'nothing'}"
@@ -42,6 +43,5 @@ def usage(
     return guarded(work, as_json=as_json)
 
 
-def _said(counted: object) -> str:
-    told = counted if isinstance(counted, dict) else {}
-    return f"{told.get('calls')} statements, {told.get('rows')} rows"
+def _said(counted: Json) -> str:
+    return f"{counted.get('calls')} statements, {counted.get('rows')} rows"
