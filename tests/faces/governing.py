@@ -149,7 +149,7 @@ class Weighs:
         return chunk is not None
 
     async def weigh(self, session: Session) -> Weighed:
-        return Weighed(session, a_charter("demo"), Usage(), ("https://api.example orders:read",))
+        return Weighed(session, a_charter("demo"), Usage(), ("https://api.example orders:read",), {})
 
 
 class Outside:

@@ -7,7 +7,7 @@ spent budget ends the session as soon as nothing of it can come back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -60,7 +60,7 @@ class Weighed:
     charter: Charter
     usage: Usage
     unused: tuple[str, ...]  # `audience action`, or a grant at a target that counts
-    counted: Mapping[str, Counted] = field(default_factory=dict)  # by targets that count, of what is gone
+    counted: Mapping[str, Counted]  # by targets that count, of what is gone
 
 
 class WeighUsage:
