@@ -51,7 +51,7 @@ def maria() -> Iterator[MariaServer]:
 
 @dataclass
 class Side:
-    """A database that counts, a provider that asks it, and how to make it forget."""
+    """A database that counts, a provider that asks it, how to make it forget, and what it says of no use."""
 
     kit: ByPassword[Any]
     provider: PostgreSQL | MySQL
@@ -60,20 +60,21 @@ class Side:
     stop: str
     start: str
     mend: str
+    never: Counted | None
 
 
 def _of_postgres(server: PostgresServer) -> Side:
     kit, drop = PostgresKit(server), "DROP EXTENSION pg_stat_statements"
     provider = cast("PostgreSQL", kit.through(kit.port, count_use=True))
-    start = drop.replace("DROP", "CREATE")
-    return Side(kit, provider, server.sql, "SELECT pg_stat_statements_reset()", drop, start, MEND)
+    forget, start = "SELECT pg_stat_statements_reset()", drop.replace("DROP", "CREATE")
+    return Side(kit, provider, server.sql, forget, drop, start, MEND, Counted(0, 0))
 
 
 def _of_maria(server: MariaServer) -> Side:
     kit, off = MySQLKit(server), "SET GLOBAL userstat = 0"
     provider = cast("MySQL", kit.through(kit.port, count_use=True))
     forget, on = f"{off}; FLUSH USER_STATISTICS", "SET GLOBAL userstat = 1"
-    return Side(kit, provider, server.sql, forget, off, on, MARIA_MEND)
+    return Side(kit, provider, server.sql, forget, off, on, MARIA_MEND, None)
 
 
 @pytest.fixture(params=["postgres", "maria"])
@@ -116,10 +117,10 @@ async def test_what_was_done_is_counted_beyond_the_end(side: Side) -> None:
     assert (found.rows, found.calls >= _ITEMS) == (_ITEMS, True)
 
 
-async def test_what_was_never_used_counts_nothing(side: Side) -> None:
+async def test_no_use_is_told_only_where_the_server_can_show_it(side: Side) -> None:
     ref, since = await lived(side, 0)
 
-    assert await side.provider.count_use(ref, since) == Counted(0, 0)
+    assert await side.provider.count_use(ref, since) == side.never
 
 
 async def test_a_server_that_may_have_forgotten_says_nothing(side: Side) -> None:
@@ -136,6 +137,47 @@ async def test_a_server_that_began_to_count_after_the_session_says_nothing(side:
     ref, _ = await lived(side, 0)
 
     assert await side.provider.count_use(ref, datetime.now(UTC) - timedelta(days=365)) is None
+
+
+@pytest.mark.parametrize("setting", ["track", "track_utility"])
+@pytest.mark.parametrize("scope", ["SYSTEM", "DATABASE template1"])
+async def test_a_postgresql_that_counts_only_some_says_no_use_to_nobody(
+    postgres: PostgresServer, setting: str, scope: str
+) -> None:
+    side, off = _of_postgres(postgres), {"track": "none", "track_utility": "off"}[setting]
+    ref, since = await lived(side, 0)
+    postgres.sql(f"ALTER {scope} SET pg_stat_statements.{setting} = {off}")
+    try:
+        postgres.sql("SELECT pg_reload_conf()")
+
+        async def missed() -> bool:
+            return not _counting(await side.provider.preflight("sj_test_")).ok
+
+        await until_async(missed)
+        assert await side.provider.count_use(ref, since) is None
+    finally:
+        postgres.sql(f"ALTER {scope} RESET pg_stat_statements.{setting}")
+        postgres.sql("SELECT pg_reload_conf()")
+        await side.provider.close()
+        await side.kit.close()
+
+
+async def test_a_postgresql_whose_settings_were_read_anew_meanwhile_says_no_use_to_nobody(
+    postgres: PostgresServer,
+) -> None:
+    side = _of_postgres(postgres)
+    try:
+        ref, since = await lived(side, 0)
+        assert await side.provider.count_use(ref, since) == Counted(0, 0)
+        postgres.sql("SELECT pg_reload_conf()")
+
+        async def unknown() -> bool:
+            return await side.provider.count_use(ref, since) is None
+
+        await until_async(unknown)
+    finally:
+        await side.provider.close()
+        await side.kit.close()
 
 
 async def test_nobody_is_asked_where_the_settings_do_not_say_so(side: Side) -> None:

@@ -82,7 +82,7 @@ class Lease:
     method: str | None = None  # how its absence was observed
     keeps: bool = False  # a secret of it is sealed until it is gone
     narrowing: str | None = None  # the template of which something may still be in force at the target
-    used: Counted | None = None  # all the use it was ever put to, told at its end; None: nobody counts it
+    used: Counted | None = None  # what its target counted, told at its end; None: unknown
 
 
 def plan(lease: Lease, now: datetime) -> Step[Lease]:

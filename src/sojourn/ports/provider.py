@@ -248,9 +248,10 @@ class CountsUse(Protocol):
     """What a provider also has if its target can count what each credential is used for."""
 
     async def count_use(self, ref: Ref, since: datetime) -> Counted | None:
-        """All use of a credential that was planned at `since`, asked when it is gone.
+        """What is known of the use of a credential that was planned at `since`, asked when it is gone.
 
-        None where the target does not count, or may have forgotten something since then.
+        At least so much was done; nothing only where nothing can have been missed since then. None:
+        unknown.
 
         Raises:
             TargetError: the target could not be asked.

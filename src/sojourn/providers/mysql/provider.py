@@ -166,9 +166,8 @@ class MySQL:
             return None
         async with one_call("count", READ_SECONDS, FAILURES):
             check_handle(ref.handle)
-            age = self._clock.now() - since
             async with self._pool.lend() as connection:
-                return await use.count(connection, ref.handle, age.total_seconds())
+                return await use.count(connection, ref.handle)
 
     async def inventory(self, prefix: str) -> Sequence[Found]:
         """Every account whose name begins with `prefix`."""

@@ -102,9 +102,8 @@ class Rehearsal(PooledRehearsal[Connection]):
 
     async def _counting(self) -> str:
         async with self.step("counting") as connection:
-            ((on,),) = await connection.fetch(use.COUNTING)
-            await use.count(connection, "", 0)
-        if not int(on):
+            counting = await use.is_counting(connection)
+        if not counting:
             raise NotMet("the server counts nobody's use", use.MEND)
         return "user statistics"
 

@@ -213,11 +213,11 @@ class Preflight:
     async def _counting(self) -> str:
         try:
             async with one_call("counting", STEP_SECONDS), self._admin.lend() as connection:
-                counts = await use.counts(connection)
-        except TargetError as error:  # not preloaded, say
+                counting = await use.is_counting(connection)
+        except TargetError as error:  # not preloaded, or too old
             raise _Failed(str(error), use.MEND) from error
-        if not counts:
-            raise _Failed("the extension pg_stat_statements is not in the admin's database", use.MEND)
+        if not counting:
+            raise _Failed("pg_stat_statements does not count everything for the admin's database", use.MEND)
         return "pg_stat_statements"
 
     async def _template(self, name: str, handle: str) -> str:

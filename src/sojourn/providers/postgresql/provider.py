@@ -178,11 +178,14 @@ class PostgreSQL:
 
     async def count_use(self, ref: Ref, since: datetime) -> Counted | None:
         """What `pg_stat_statements` counted, where the target's settings say that it does."""
-        oid = _known_oid(ref)
-        if oid is None or not self._config.count_use:
+        if not self._config.count_use:
             return None
-        async with one_call("count", READ_SECONDS), self._admin.lend() as connection:
-            return await use.count(connection, oid, since)
+        async with one_call("count", READ_SECONDS):
+            oid = _known_oid(ref)
+            if oid is None:
+                return None
+            async with self._admin.lend() as connection:
+                return await use.count(connection, oid, since)
 
     async def inventory(self, prefix: str) -> Sequence[Found]:
         """Every role whose name begins with `prefix`, and every one we made under such a name."""
