@@ -213,7 +213,7 @@ class Preflight:
     async def _counting(self) -> str:
         try:
             async with one_call("counting", STEP_SECONDS), self._admin.lend() as connection:
-                counting = await use.is_counting(connection)
+                counting = await use.is_counting(connection, self._clock.now())
         except TargetError as error:  # not preloaded, or too old
             raise _Failed(str(error), use.MEND) from error
         if not counting:

@@ -7,7 +7,7 @@ when it is full.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from sojourn.core.lease import Counted
@@ -35,12 +35,12 @@ SELECT coalesce(sum(s.calls), 0)::bigint AS calls, coalesce(sum(s.rows), 0)::big
 FROM {place}.pg_stat_statements s WHERE s.userid = $1 AND s.toplevel"""
 
 
-async def is_counting(connection: Connection) -> bool:
+async def is_counting(connection: Connection, now: datetime) -> bool:
     """Whether the server counts every statement, and the admin's own database shows it."""
     place = await connection.fetchval(_PLACE)
     if place is None:
         return False
-    row = await connection.fetchrow(_COUNTED.format(place=place), _NOBODY, datetime.now(UTC))
+    row = await connection.fetchrow(_COUNTED.format(place=place), _NOBODY, now)
     return row is not None and bool(row["everything"])
 
 
