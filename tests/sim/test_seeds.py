@@ -18,9 +18,6 @@ SEEDS: Final = int(os.environ.get("SOJOURN_SIM_SEEDS", "2000"))
 PER_SCENARIO: Final = -(-SEEDS // len(SCENARIOS))
 MUTANT_SEEDS: Final = 100
 
-# A task that a crash cancelled before its first step leaves its coroutine unawaited.
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
-
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_seed_breaks_a_law(name: str) -> None:
