@@ -81,10 +81,11 @@ def _holds(candidate: _Candidate, stored: Stored, outcomes: list[Outcome]) -> bo
 def _write(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
     recounted = batch.recount()
     for kind in LOCK_ORDER:
-        execute_many(connection, _INSERTS[kind], batch.inserts[kind])
         if kind in _BETWEEN:
             execute_many(connection, _BETWEEN[kind], batch.between[kind])
         execute_many(connection, _UPDATES[kind], [_keyed(columns) for columns in batch.updates[kind]])
+        # After what makes room: a key that stops being next, a name that is free again.
+        execute_many(connection, _INSERTS[kind], batch.inserts[kind])
     execute_many(connection, _RECOUNT, recounted)
     execute_many(connection, _ANCESTOR, batch.ancestors)
     execute_many(connection, _PLACE, batch.places)

@@ -62,7 +62,7 @@ class Keys:
         return made
 
     async def rotate(self, purpose: Purpose) -> SigningKey:
-        """Let the next key sign, and the one that did only verify.
+        """Let the next key sign, and the one that did only verify; one more is next, in the same commit.
 
         Raises:
             Conflict: code `stale`; another node was first.
@@ -74,8 +74,7 @@ class Keys:
         if active is None or following is None:
             raise Conflict("stale", "another node changed the keys meanwhile")
         took_over = activate(following, now)
-        await self._commit(Change(steps=(retire(active, now), took_over)))
-        await self.complete(purpose)
+        await self._make(purpose, KeyState.NEXT, retire(active, now), took_over)
         return took_over.row
 
     async def revoke(self, key: SigningKey, by: str) -> SigningKey:
@@ -101,12 +100,13 @@ class Keys:
             self._vault.forget(MadeKey(key.jwk, key.id, kept))
             await self._store.commit(Change(sealed=(Sealed(name, None),)))
 
-    async def _make(self, purpose: Purpose, state: KeyState) -> None:
+    async def _make(self, purpose: Purpose, state: KeyState, *before: Step[Row]) -> None:
+        """Make a key, in one commit with what makes room for it."""
         made, now = self._vault.make(ALGORITHM[purpose]), self._clock.now()
         key = _row(made, purpose, state, now)
         sealed = Sealed(sealed_name(made.kid), made.kept)
         try:
-            await self._commit(Change(steps=(make(key),), sealed=(sealed,)))
+            await self._commit(Change(steps=(*before, make(key)), sealed=(sealed,)))
         except Conflict:
             self._vault.forget(made)
             raise
