@@ -23,6 +23,7 @@ from sojourn.core.errors import Invalid, Unavailable
 from sojourn.core.secret import Secret
 from sojourn.jose import ForeignKey
 from sojourn.ports.keys import KeyVault, MadeKey
+from tests.rig.halt import halt, release
 from tests.rig.poll import until
 from tests.rig.unavailable import tool, unavailable
 
@@ -181,13 +182,13 @@ def test_a_signer_that_hangs_costs_a_moment_once(signer: SignerProcess) -> None:
     vault = SocketVault(signer.path, time.monotonic)
     made = vault.make("ES256")
     assert signer.process is not None
-    signer.process.send_signal(signal.SIGSTOP)
+    halt(signer.process.pid)
     try:
         began = time.monotonic()
         assert not any(_signs(vault, made) for _ in range(100))
         assert time.monotonic() - began < 1.0
     finally:
-        signer.process.send_signal(signal.SIGCONT)
+        release(signer.process.pid)
     until(lambda: _signs(vault, made))
 
 

@@ -70,14 +70,6 @@ class Program:
         """What it ended with; None while it runs."""
         return None if self._running is None else self._running.poll()
 
-    def freeze(self) -> None:
-        """Stop its clock of work: it holds its connections and does nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let a frozen one go on."""
-        os.kill(self.pid, signal.SIGCONT)
-
     def wait_for(self, url: str, *, status: int = 200, within_s: float = 30.0) -> None:
         """Until a GET of `url` is answered with `status`."""
         give_up = time.monotonic() + within_s

@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.rig.calls import Answered, Holder, Lines
 from tests.rig.flood import PROBE_EVERY_S, until_all_accept
+from tests.rig.halt import halt, release
 from tests.rig.program import Program
 from tests.rig.system import System
 
@@ -33,12 +34,12 @@ async def fall_silent(
     living, dead = pair
     await until_all_accept(ports, living)
     cut_at = time.time()
-    wire.freeze()
+    halt(wire.pid)
     watching = [asyncio.create_task(_watch(port, pair, cut_at, for_s)) for port in ports]
     await asyncio.to_thread(system.end, dead.session)
     seen = await asyncio.gather(*watching)
     healed_at = time.time()
-    wire.thaw()
+    release(wire.pid)
     await asyncio.gather(*(_heal(s, p, pair, healed_at) for s, p in zip(seen, ports, strict=True)))
     return seen
 
