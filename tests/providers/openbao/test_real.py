@@ -15,7 +15,7 @@ from tests.providers.http_rig import ShiftedClock
 from tests.providers.openbao.rig import APP, BaoRig
 from tests.rig.openbao import Place, real_openbao
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = pytest.mark.anyio
 KILLS = 20
 AT_ONCE = 2
 
@@ -40,6 +40,7 @@ async def test_openbao_keeps_the_contract(rig: BaoRig, promise: Callable[[Rig], 
     await promise(rig)
 
 
+@pytest.mark.slow
 async def test_class_a_holds_while_clients_go_on_trying(rig: BaoRig) -> None:
     for _ in range(KILLS // AT_ONCE):
         async with asyncio.TaskGroup() as group:
