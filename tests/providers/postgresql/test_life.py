@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sojourn.core.errors import TargetError
-from sojourn.ports.provider import Presence, Ref
+from sojourn.ports.provider import Issued, Presence, Ref
 from sojourn.providers.postgresql.wire import DRIVER_ERRORS, PostgresError
-from tests.providers.postgresql.conftest import Bench, absent
+from tests.providers.postgresql.conftest import Bench, Made, absent, log_in
+from tests.rig.poll import until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +81,45 @@ async def test_a_frozen_role_is_cut_and_thaws_with_a_new_password_only(bench: Be
     again.terminate()
     await bench.provider.destroy(made.ref)
     assert await absent(bench, made.ref)
+
+
+async def thaw_against(bench: Bench, made: Made, change: str) -> Issued | TargetError:
+    """Thaw while somebody else has just made `change` to the role; they commit when the thaw waits."""
+    other = await log_in(bench.server, "postgres", bench.server.password, "postgres")
+    await other.execute("BEGIN")
+    await other.execute(f"ALTER ROLE {made.handle} {change}")
+    thawing = asyncio.create_task(bench.thaw(made))
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+    await until_async(lambda: bench.root.fetchval(query))
+    await other.execute("COMMIT")
+    other.terminate()
+    try:
+        return await thawing
+    except TargetError as error:
+        return error
+
+
+async def test_a_thaw_that_meets_a_freeze_comes_after_it(bench: Bench) -> None:
+    made = await bench.issue()
+    await bench.provider.freeze(made.ref)
+
+    thawed = await thaw_against(bench, made, "NOLOGIN PASSWORD NULL")
+
+    assert not isinstance(thawed, TargetError), thawed
+    made.issued = thawed
+    (await bench.login(made)).terminate()
+    await bench.provider.destroy(made.ref)
+
+
+async def test_a_thaw_that_meets_a_destroy_leaves_the_role_dying(bench: Bench) -> None:
+    made = await bench.issue()
+    await bench.provider.freeze(made.ref)
+
+    refused = await thaw_against(bench, made, "VALID UNTIL '-infinity'")
+
+    assert isinstance(refused, TargetError) and refused.code == "wrong_state"
+    assert (await bench.provider.observe(made.ref)).detail["login"] == 0
+    await bench.provider.destroy(made.ref)
 
 
 async def test_an_unanswered_issue_is_found_and_destroyed_by_its_handle(bench: Bench) -> None:

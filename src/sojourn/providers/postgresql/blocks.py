@@ -155,16 +155,24 @@ DECLARE
   who constant oid := (plan->>'oid')::oid;
   name text; dying boolean;
 BEGIN
+  -- A freeze that lands meanwhile takes the row: all is read again, and a dying role stays dead.
+  FOR attempt IN 1..10 LOOP
 {_CHECK_DEADLINE}
-  SELECT r.rolname, r.rolvaliduntil = '-infinity' INTO name, dying FROM pg_roles r WHERE r.oid = who;
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'there is no role with OID %', who USING ERRCODE = 'SJ004';
-  END IF;
-  IF dying THEN
-    RAISE EXCEPTION 'the role is being destroyed' USING ERRCODE = 'SJ005';
-  END IF;
-  EXECUTE format('ALTER ROLE %I LOGIN PASSWORD %L VALID UNTIL %L',
-    name, plan->>'verifier', plan->>'expires_at');
+    SELECT r.rolname, r.rolvaliduntil = '-infinity' INTO name, dying FROM pg_roles r WHERE r.oid = who;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'there is no role with OID %', who USING ERRCODE = 'SJ004';
+    END IF;
+    IF dying THEN
+      RAISE EXCEPTION 'the role is being destroyed' USING ERRCODE = 'SJ005';
+    END IF;
+    BEGIN
+      EXECUTE format('ALTER ROLE %I LOGIN PASSWORD %L VALID UNTIL %L',
+        name, plan->>'verifier', plan->>'expires_at');
+      EXIT;
+    EXCEPTION WHEN internal_error THEN  -- tuple concurrently updated: the other is done
+      IF attempt = 10 THEN RAISE; END IF;
+    END;
+  END LOOP;
   PERFORM FROM pg_roles r WHERE r.oid = who AND r.rolcanlogin;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'the role was renamed meanwhile' USING ERRCODE = 'SJ005';
