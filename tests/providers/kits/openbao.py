@@ -5,14 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
-import httpx2
-
-from sojourn.core.secret import Secret
 from sojourn.ports.provider import Intent, Issued
-from sojourn.providers.openbao import OpenBao
-from tests.providers.http_rig import ShiftedClock
 from tests.providers.kits.kit import Kit
-from tests.providers.openbao.rig import APP, BaoRig
+from tests.providers.openbao.rig import rig_at
 from tests.rig.openbao import Place
 
 
@@ -22,9 +17,8 @@ class BaoKit(Kit):
     name = "openbao"
 
     def __init__(self, place: Place) -> None:
-        clock, line = ShiftedClock(), httpx2.AsyncClient(trust_env=False)
-        bao = OpenBao.configured({"address": place.base}, {"app": APP}, Secret(place.admin), clock)
-        self.made, self._line, self._rig = bao, line, BaoRig(place.base, bao, clock, line)
+        self._rig = rig_at(place)
+        self.made = self._rig.provider
 
     def intent(self, *, handle: str | None = None) -> Intent:
         assert handle is None
@@ -49,5 +43,4 @@ class BaoKit(Kit):
         return await self._rig.survivors(target_id)
 
     async def close(self) -> None:
-        await self.made.close()
-        await self._line.aclose()
+        await self._rig.close()

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 
+from sojourn.core.secret import Secret
 from sojourn.ports.provider import Intent, Issued, Ref
 from sojourn.providers.openbao import OpenBao
 from tests.providers.http_rig import ShiftedClock, at_work, fresh_intent
-from tests.rig.openbao import ROOT_TOKEN
+from tests.rig.openbao import ROOT_TOKEN, Place
 
 APP: dict[str, object] = {"policies": ["app"]}
 
@@ -58,5 +59,16 @@ class BaoRig:
         answer = await self.line.request("LIST", place, headers={"X-Vault-Token": ROOT_TOKEN})
         return 0 if answer.status_code == 404 else len(answer.json()["data"]["keys"])
 
+    async def close(self) -> None:
+        await self.provider.close()
+        await self.line.aclose()
+
     def ref(self, intent: Intent, issued: Issued) -> Ref:
         return Ref(intent.handle, issued.target_id, intent.expires_at)
+
+
+def rig_at(place: Place) -> BaoRig:
+    """A rig for a server that runs, with a provider that has the lesser admin's token."""
+    clock = ShiftedClock()
+    provider = OpenBao.configured({"address": place.base}, {"app": APP}, Secret(place.admin), clock)
+    return BaoRig(place.base, provider, clock, httpx2.AsyncClient(trust_env=False))

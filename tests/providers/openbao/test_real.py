@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-import httpx2
 import pytest
 
-from sojourn.core.secret import Secret
-from sojourn.providers.openbao import OpenBao
 from sojourn.testing.provider_conformance import SUITE, Rig, live_work_stops_within_the_declared_time
-from tests.providers.http_rig import ShiftedClock
-from tests.providers.openbao.rig import APP, BaoRig
+from tests.providers.openbao.rig import BaoRig, rig_at
 from tests.rig.openbao import Place, real_openbao
 
 pytestmark = pytest.mark.anyio
@@ -28,11 +24,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 async def rig(place: Place) -> AsyncIterator[BaoRig]:
-    clock = ShiftedClock()
-    provider = OpenBao.configured({"address": place.base}, {"app": APP}, Secret(place.admin), clock)
-    async with httpx2.AsyncClient(trust_env=False) as line:
-        yield BaoRig(place.base, provider, clock, line)
-    await provider.close()
+    one = rig_at(place)
+    yield one
+    await one.close()
 
 
 @pytest.mark.parametrize("promise", SUITE, ids=lambda one: one.__name__)
