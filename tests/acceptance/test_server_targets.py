@@ -53,7 +53,13 @@ def add_target(sojourn: Sojourn, kit: Kit, folder: Path) -> None:
     files = [f"--{name}={folder / name}.json" for name in ("settings", "templates")]
 
     added = sojourn(
-        "target", "add", kit.name, "--provider", kit.name, *files, f"--secret-file={folder}/secret"
+        "target",
+        "add",
+        kit.name,
+        "--provider",
+        kit.provider_name or kit.name,
+        *files,
+        f"--secret-file={folder}/secret",
     )
     tried = sojourn("target", "preflight", kit.name)
 

@@ -30,7 +30,9 @@ def servers() -> Iterator[Servers]:
 
 
 def view(kit: Kit, issued: Issued, grant: str = "db") -> CredentialView:
-    return CredentialView(grant, "target", kit.name, dict(issued.connection), issued.secret)
+    return CredentialView(
+        grant, "target", kit.provider_name or kit.name, dict(issued.connection), issued.secret
+    )
 
 
 def run(command: list[str], env: Mapping[str, str], stdin: str = "") -> str:
@@ -41,8 +43,9 @@ def run(command: list[str], env: Mapping[str, str], stdin: str = "") -> str:
     return done.stdout.strip()
 
 
-async def test_mariadb_reads_its_option_file_by_name_and_by_home(servers: Servers) -> None:
-    kit = servers.kit("mysql")
+@pytest.mark.parametrize("name", ["mariadb", "mysql"])
+async def test_mariadbs_client_reads_its_option_file_by_name_and_by_home(servers: Servers, name: str) -> None:
+    kit = servers.kit(name)
     intent = kit.intent()
     issued = await kit.provider.issue(intent)
     workspace = Workspace("ses_x", {})

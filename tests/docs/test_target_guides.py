@@ -11,6 +11,7 @@ from tests.architecture.tree import ROOT
 from tests.providers.kits.kit import SystemNow
 from tests.providers.kits.rabbitmq import SETTINGS
 from tests.rig.mariadb import MariaServer
+from tests.rig.mysql_server import MySQLServer
 from tests.rig.nats_server import NatsServer
 from tests.rig.redis_server import RedisServer
 
@@ -45,15 +46,16 @@ async def failed(provider: Provider) -> list[object]:
         await provider.close()
 
 
-async def test_the_guide_to_mariadb_is_enough() -> None:
-    server = MariaServer()
+@pytest.mark.parametrize(("kind", "label"), [(MariaServer, "sql mariadb"), (MySQLServer, "sql mysql")])
+async def test_the_guide_to_mariadb_and_mysql_is_enough(kind: type[MariaServer], label: str) -> None:
+    server = kind()
     try:
         server.start()
         server.sql("CREATE DATABASE shop; CREATE TABLE shop.orders (id INT)")
-        server.sql(shown("add-a-mariadb-target.md", "sql admin"))
+        server.sql(shown("add-a-mysql-target.md", label))
         address = f"mysql://governor:change-me@127.0.0.1:{server.port}/"
 
-        assert await failed(made("mysql", address, "add-a-mariadb-target.md")) == []
+        assert await failed(made("mysql", address, "add-a-mysql-target.md")) == []
     finally:
         server.remove()
 

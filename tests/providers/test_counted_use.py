@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -12,15 +12,16 @@ import pytest
 from sojourn.core.lease import Counted
 from sojourn.ports.provider import Check, Presence, Ref
 from sojourn.providers.mysql import MySQL
-from sojourn.providers.mysql.use import MEND as MARIA_MEND
+from sojourn.providers.mysql.dialect import MARIADB, MYSQL
 from sojourn.providers.postgresql import PostgreSQL
 from sojourn.providers.postgresql.use import MEND
 from tests.providers.kits.by_password import ByPassword
-from tests.providers.kits.mysql import MySQLKit
+from tests.providers.kits.mysql import MariaKit, MySQLKit
 from tests.providers.kits.mysql import prepare as prepare_maria
 from tests.providers.kits.postgresql import PostgresKit, prepare
 from tests.rig.debian_postgres import counting_postgres
 from tests.rig.mariadb import MariaServer
+from tests.rig.mysql_server import MySQLServer
 from tests.rig.poll import until_async
 from tests.rig.postgres import PostgresServer
 
@@ -49,6 +50,17 @@ def maria() -> Iterator[MariaServer]:
         server.remove()
 
 
+@pytest.fixture(scope="module")
+def mysql() -> Iterator[MySQLServer]:
+    server = MySQLServer()
+    try:
+        server.start()
+        prepare_maria(server)
+        yield server
+    finally:
+        server.remove()
+
+
 @dataclass
 class Side:
     """A database that counts, a provider that asks it, how to make it forget, and what it says of no use."""
@@ -71,16 +83,31 @@ def _of_postgres(server: PostgresServer) -> Side:
 
 
 def _of_maria(server: MariaServer) -> Side:
-    kit, off = MySQLKit(server), "SET GLOBAL userstat = 0"
+    kit, off = MariaKit(server), "SET GLOBAL userstat = 0"
     provider = cast("MySQL", kit.through(kit.port, count_use=True))
     forget, on = f"{off}; FLUSH USER_STATISTICS", "SET GLOBAL userstat = 1"
-    return Side(kit, provider, server.sql, forget, off, on, MARIA_MEND, None)
+    return Side(kit, provider, server.sql, forget, off, on, MARIADB.count_mend, None)
 
 
-@pytest.fixture(params=["postgres", "maria"])
+def _of_mysql(server: MySQLServer) -> Side:
+    kit, table = MySQLKit(server), "performance_schema.events_statements_summary_by_user_by_event_name"
+    provider = cast("MySQL", kit.through(kit.port, count_use=True))
+    grant, stop = f"GRANT SELECT ON {table} TO governor@'127.0.0.1'", "REVOKE SELECT ON {} FROM {}"
+    server.sql(grant)
+    stop = stop.format(table, "governor@'127.0.0.1'")
+    return Side(kit, provider, server.sql, f"TRUNCATE {table}", stop, grant, MYSQL.count_mend, None)
+
+
+_SIDES: Mapping[str, Callable[[Any], Side]] = {
+    "postgres": _of_postgres,
+    "maria": _of_maria,
+    "mysql": _of_mysql,
+}
+
+
+@pytest.fixture(params=list(_SIDES))
 async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
-    server = request.getfixturevalue(request.param)
-    one = _of_postgres(server) if request.param == "postgres" else _of_maria(server)
+    one = _SIDES[request.param](request.getfixturevalue(request.param))
     try:
         yield one
     finally:

@@ -8,9 +8,10 @@ import hashlib
 import pytest
 
 from sojourn.core.secret import Secret
-from sojourn.ports.provider import Ref
+from sojourn.ports.provider import Presence, Ref
 from tests.providers.kits import Servers
-from tests.providers.kits.mysql import MySQLKit
+from tests.providers.kits.kit import working
+from tests.providers.kits.mysql import MariaKit
 from tests.providers.kits.nats import NatsKit
 from tests.providers.kits.rabbitmq import RabbitKit, consume, declare, open_amqp, publish
 from tests.providers.kits.redis import RedisKit
@@ -20,6 +21,8 @@ from tests.rig.rabbitmq_server import ROOT_PASSWORD, ROOT_USER
 pytestmark = pytest.mark.anyio
 
 CUT_WITHIN = 2.0  # class A
+STORM = 12  # clients that log in again and again, each at once
+LOOKS = 25
 
 
 async def test_a_redis_subscriber_hears_nothing_after_a_destroy(servers: Servers) -> None:
@@ -84,23 +87,29 @@ async def test_a_nats_subscriber_is_cut(servers: Servers) -> None:
     await kit.close()
 
 
-async def test_a_mariadb_login_held_in_its_handshake_does_not_get_in(servers: Servers) -> None:
+@pytest.mark.parametrize(
+    ("kind", "offered"), [("mariadb", "client_ed25519"), ("mysql", "mysql_native_password")]
+)
+async def test_a_login_held_in_its_handshake_does_not_get_in(
+    servers: Servers, kind: str, offered: str
+) -> None:
     """Its account was looked up before the lock; the client answers after the drop."""
-    kit = servers.kit("mysql")
-    assert isinstance(kit, MySQLKit)
+    kit = servers.kit(kind)
+    assert isinstance(kit, MariaKit)
     intent = kit.intent()
     issued = await kit.provider.issue(intent)
     reader, writer = await asyncio.open_connection("127.0.0.1", kit.port)
     await _packet(reader)
-    # It names another way to authenticate, so the server looks the account up and asks again.
+    # It offers another way to authenticate, so the server looks the account up and asks again.
     capabilities = 0x00000201 | 0x00008000 | 0x00080000
     hello = capabilities.to_bytes(4, "little") + (1 << 24).to_bytes(4, "little") + bytes([45]) + bytes(23)
-    writer.write(_framed(1, hello + intent.handle.encode() + b"\0\0client_ed25519\0"))
+    writer.write(_framed(1, hello + intent.handle.encode() + f"\0\0{offered}\0".encode()))
     number, asked = await _packet(reader)
-    salt = asked[1:].split(b"\0", 1)[1][:20]
+    way, salt = asked[1:].split(b"\0", 1)
+    answer = {b"mysql_native_password": _native, b"caching_sha2_password": _sha2}[way]
 
     await kit.provider.destroy(Ref(intent.handle, issued.target_id))
-    writer.write(_framed(number + 1, _native(issued.secret.reveal().encode(), salt)))
+    writer.write(_framed(number + 1, answer(issued.secret.reveal().encode(), salt[:20])))
     with pytest.raises((OSError, EOFError)):
         async with asyncio.timeout(CUT_WITHIN):
             await _packet(reader)
@@ -109,6 +118,45 @@ async def test_a_mariadb_login_held_in_its_handshake_does_not_get_in(servers: Se
     await kit.close()
     assert asked[:1] == b"\xfe"  # it was in the middle of its handshake
     assert left == 0
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "mysql"])
+async def test_a_storm_of_logins_does_not_hold_up_the_proof(servers: Servers, kind: str) -> None:
+    """The process list names whom a login asks for until it is refused: such a one is not alive."""
+    kit = servers.kit(kind)
+    intent = kit.intent()
+    issued = await kit.provider.issue(intent)
+    ref = Ref(intent.handle, issued.target_id)
+
+    async def storm() -> None:
+        while True:
+            await kit.can_log_in(issued)
+
+    async with working(storm, STORM):
+        await kit.provider.destroy(ref)
+        seen = [await kit.provider.observe(ref) for _ in range(LOOKS)]
+
+    await kit.close()
+    assert [one.presence for one in seen] == [Presence.ABSENT] * LOOKS
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "mysql"])
+async def test_a_connection_that_outlives_its_account_is_seen(servers: Servers, kind: str) -> None:
+    kit = servers.kit(kind)
+    assert isinstance(kit, MariaKit)
+    intent = kit.intent()
+    issued = await kit.provider.issue(intent)
+    ref = Ref(intent.handle, issued.target_id)
+    connection = await kit.log_in(issued)
+    kit.server.sql(f"DROP USER {intent.handle}@'%'")
+
+    seen = await kit.provider.observe(ref)
+    await kit.provider.destroy(ref)
+    gone = await kit.provider.observe(ref)
+
+    connection.drop()
+    await kit.close()
+    assert (seen.presence, gone.presence) == (Presence.LINGERING, Presence.ABSENT)
 
 
 async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
@@ -124,4 +172,11 @@ def _native(password: bytes, salt: bytes) -> bytes:
     """The answer of mysql_native_password to a challenge."""
     once = hashlib.sha1(password).digest()
     mask = hashlib.sha1(salt + hashlib.sha1(once).digest()).digest()
+    return bytes(a ^ b for a, b in zip(once, mask, strict=True))
+
+
+def _sha2(password: bytes, salt: bytes) -> bytes:
+    """The answer of caching_sha2_password to a challenge."""
+    once = hashlib.sha256(password).digest()
+    mask = hashlib.sha256(hashlib.sha256(once).digest() + salt).digest()
     return bytes(a ^ b for a, b in zip(once, mask, strict=True))

@@ -15,7 +15,7 @@ from sojourn.providers.mysql.wire import Connection, ServerError
 from tests.providers.kits import Servers
 from tests.providers.kits.by_password import ADMIN_PASSWORD
 from tests.providers.kits.kit import SystemNow
-from tests.providers.kits.mysql import MySQLKit
+from tests.providers.kits.mysql import MariaKit
 from tests.providers.kits.redis import RedisKit
 from tests.rig.maria_pooler import MariaPooler
 from tests.rig.nats_server import NatsServer
@@ -68,6 +68,7 @@ ADDRESSES = [
     ("nats", "hunter2"),
 ]
 
+BOTH = ["mariadb", "mysql"]
 HOSTILE = ["a`b", "a'b", 'a"b', "x`; DROP TABLE shop.items; -- x", "%s %d", "naïve 名前", "UPPER low", "a.b"]
 
 
@@ -108,9 +109,10 @@ async def test_a_handle_that_could_break_out_is_refused_unsent(handle: str) -> N
         await provider.close()
 
 
+@pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_names_survive_quoting_in_mariadb(servers: Servers, name: str) -> None:
-    kit = _mysql(servers)
+async def test_hostile_names_survive_quoting_in_sql(servers: Servers, name: str, kind: str) -> None:
+    kit = _maria(servers, kind)
     place = "`" + name.replace("`", "``") + "`"
     pattern = place.replace("_", "\\_").replace("%", "\\%")
     kit.server.sql(
@@ -133,8 +135,9 @@ async def test_hostile_names_survive_quoting_in_mariadb(servers: Servers, name: 
     assert (rows[0][0], left) == (0, "0")
 
 
-async def test_an_underscore_in_a_schema_matches_no_other_schema(servers: Servers) -> None:
-    kit = _mysql(servers)
+@pytest.mark.parametrize("kind", BOTH)
+async def test_an_underscore_in_a_schema_matches_no_other_schema(servers: Servers, kind: str) -> None:
+    kit = _maria(servers, kind)
     kit.server.sql(
         "CREATE DATABASE us_er; CREATE DATABASE usXer; CREATE TABLE us_er.t (id INT);"
         "CREATE TABLE usXer.t (id INT);"
@@ -153,8 +156,11 @@ async def test_an_underscore_in_a_schema_matches_no_other_schema(servers: Server
     assert own[0][0] == 0
 
 
-async def test_mariadb_says_which_grant_is_missing_and_leaves_no_account(servers: Servers) -> None:
-    kit = _mysql(servers)
+@pytest.mark.parametrize("kind", BOTH)
+async def test_the_server_says_which_grant_is_missing_and_leaves_no_account(
+    servers: Servers, kind: str
+) -> None:
+    kit = _maria(servers, kind)
     intent = kit.intent()
     wanting = replace(intent, template={"schemas": {"shop": {"privileges": ["SELECT", "DROP"]}}})
 
@@ -169,8 +175,9 @@ async def test_mariadb_says_which_grant_is_missing_and_leaves_no_account(servers
     assert left == 0
 
 
-async def test_an_anonymous_account_fails_the_preflight_of_mariadb(servers: Servers) -> None:
-    kit = _mysql(servers)
+@pytest.mark.parametrize("kind", BOTH)
+async def test_an_anonymous_account_fails_the_preflight(servers: Servers, kind: str) -> None:
+    kit = _maria(servers, kind)
     kit.server.sql("CREATE USER ''@'localhost'")
 
     checks = {one.name: one for one in await kit.provider.preflight("sj_pre_")}
@@ -188,7 +195,7 @@ async def test_a_real_pooler_before_mariadb_fails_the_preflight(
     servers: Servers, says_ids_of_server: bool
 ) -> None:
     """Two logins of the admin come over one connection; it works, and could govern nothing."""
-    kit = _mysql(servers)
+    kit = _maria(servers)
     users = {"governor": ADMIN_PASSWORD}
     async with MariaPooler(kit.port, users, says_ids_of_server=says_ids_of_server) as pooler:
         provider = kit.through(pooler.port)
@@ -206,10 +213,15 @@ async def test_a_real_pooler_before_mariadb_fails_the_preflight(
     assert not made
 
 
-async def test_no_password_reaches_the_log_of_mariadb_even_when_it_logs_everything(servers: Servers) -> None:
-    kit = _mysql(servers)
+@pytest.mark.parametrize("kind", BOTH)
+async def test_no_password_reaches_the_log_of_a_server_that_logs_everything(
+    servers: Servers, kind: str
+) -> None:
+    kit = _maria(servers, kind)
     intent = kit.intent()
     issued = await kit.provider.issue(intent)
+    await kit.provider.freeze(Ref(intent.handle, issued.target_id))
+    again = await kit.provider.thaw(Ref(intent.handle, issued.target_id), kit.intent(handle=intent.handle))
     await kit.provider.destroy(Ref(intent.handle, issued.target_id))
     await kit.close()
 
@@ -217,6 +229,24 @@ async def test_no_password_reaches_the_log_of_mariadb_even_when_it_logs_everythi
 
     assert intent.handle in log
     assert issued.secret.reveal() not in log
+    assert again.secret.reveal() not in log
+
+
+async def test_no_password_reaches_what_mysql_shows_of_running_statements(servers: Servers) -> None:
+    kit = _maria(servers, "mysql")
+    issued = await kit.provider.issue(kit.intent())
+    tables = ("threads", "events_statements_current", "events_statements_history")
+    columns = {"threads": "PROCESSLIST_INFO"}
+
+    shown = [
+        kit.server.sql(f"SELECT {columns.get(one, 'SQL_TEXT')} FROM performance_schema.{one}")
+        for one in tables
+    ]
+
+    await kit.provider.destroy(Ref(issued.connection["user"], issued.target_id))
+    await kit.close()
+    assert any("CREATE USER" in one for one in shown)
+    assert not any(issued.secret.reveal() in one for one in shown)
 
 
 async def test_a_redis_user_saved_to_the_acl_file_does_not_come_back(servers: Servers) -> None:
@@ -287,13 +317,13 @@ async def _restart(kit: RedisKit) -> None:
     await fault_falls_after(0.05)  # old connections learn of it
 
 
-def _mysql(servers: Servers) -> MySQLKit:
-    kit = servers.kit("mysql")
-    assert isinstance(kit, MySQLKit)
+def _maria(servers: Servers, name: str = "mariadb") -> MariaKit:
+    kit = servers.kit(name)
+    assert isinstance(kit, MariaKit)
     return kit
 
 
-async def _client(kit: MySQLKit, template: Mapping[str, object]) -> tuple[Connection, Ref]:
+async def _client(kit: MariaKit, template: Mapping[str, object]) -> tuple[Connection, Ref]:
     intent = replace(kit.intent(), template=template)
     issued = await kit.provider.issue(intent)
     return await kit.log_in(issued), Ref(intent.handle, issued.target_id)

@@ -17,7 +17,7 @@ from sojourn.core.standing import Severity, Standing, controls, replacement, sev
 from sojourn.ports.provider import FindsStanding, Ref
 from tests.providers.kits import Servers
 from tests.providers.kits.kit import Kit
-from tests.providers.kits.mysql import MySQLKit
+from tests.providers.kits.mysql import MariaKit
 from tests.providers.kits.rabbitmq import RabbitKit, open_amqp
 from tests.providers.kits.redis import RedisKit
 from tests.providers.kits.ssh import SshKit
@@ -38,7 +38,7 @@ async def found_by(kit: Kit, prefix: str = "sj_test_") -> dict[str, Standing]:
     return {one.name: one for one in listed}
 
 
-@pytest.fixture(params=["mysql", "redis", "rabbitmq"])
+@pytest.fixture(params=["mariadb", "mysql", "redis", "rabbitmq"])
 async def kit(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterator[Kit]:
     one = servers.kit(request.param)
     try:
@@ -67,9 +67,11 @@ async def test_the_admin_itself_is_found_with_its_last_use(kit: Kit) -> None:
     assert found.privileged and severity(found, NOW) is Severity.CRITICAL
 
 
-async def test_mariadb_tells_age_and_rights(servers: Servers) -> None:
-    kit = cast(MySQLKit, servers.kit("mysql"))
-    rights = {"file": "FILE", "super": "SUPER", "create_user": "CREATE USER", "set_user": "SET USER"}
+@pytest.mark.parametrize("kind", ["mariadb", "mysql"])
+async def test_mariadb_and_mysql_tell_age_and_rights(servers: Servers, kind: str) -> None:
+    kit = cast(MariaKit, servers.kit(kind))
+    rights = {"file": "FILE", "super": "SUPER", "create_user": "CREATE USER"}
+    rights |= {"set_user": "SET USER"} if kind == "mariadb" else {"granting": "GRANT OPTION"}
     names = [f"{name}_{MARK}" for name in ("plain", "ending", "locked", *rights)]
     made = "".join(f"CREATE USER {name}@'10.%' IDENTIFIED BY '{PASSWORD}';" for name in names)
     made += "".join(f"GRANT {right} ON *.* TO {name}_{MARK}@'10.%';" for name, right in rights.items())

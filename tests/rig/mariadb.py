@@ -8,8 +8,9 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from tests.rig.daemon import Daemon, free_port
 from tests.rig.poll import until
@@ -23,13 +24,19 @@ _ROOT: Final = "root"
 class MariaServer:
     """One server in a directory of its own on a free loopback port; every statement is logged."""
 
+    options: ClassVar[Sequence[str]] = ("--performance-schema=OFF",)
+
     def __init__(self) -> None:
-        self._binary = tool("mariadbd", package=_PACKAGE)
+        self.binary = self.find()
         self._client = tool("mariadb", package=_PACKAGE)
         self.directory = Path(tempfile.mkdtemp(prefix="sojourn-maria-"))
         self.port = free_port()
         self.password = secrets.token_urlsafe(16)
         self._daemon: Daemon | None = None
+
+    def find(self) -> str:
+        """The server's program, or the test ends as not run."""
+        return tool("mariadbd", package=_PACKAGE)
 
     @property
     def log_path(self) -> Path:
@@ -40,18 +47,17 @@ class MariaServer:
         """Start, making the tables first if there are none; returns when logins are answered."""
         fresh = not (self.directory / "tables").exists()
         if fresh:
-            self._make_tables()
-        command = [self._binary, "--no-defaults", f"--datadir={self.directory / 'tables'}"]
+            self.make_tables()
+        command = [self.binary, "--no-defaults", f"--datadir={self.directory / 'tables'}"]
         command += [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._socket}"]
-        command += ["--skip-log-bin", "--innodb-buffer-pool-size=16M", "--performance-schema=OFF"]
+        command += ["--skip-log-bin", "--innodb-buffer-pool-size=16M", *self.options]
         command += ["--general-log=1", f"--general-log-file={self.log_path}"]
-        user = "mysql" if os.geteuid() == 0 else None
-        self._daemon = Daemon(command, self.directory / "log", user=user)
+        self._daemon = Daemon(command, self.directory / "log", user=self.user())
         until(self._answers, within_s=START_SECONDS)
         if fresh:
             self.sql(
                 "DROP USER IF EXISTS ''@'localhost', ''@'vm';"
-                f"CREATE OR REPLACE USER boss@'127.0.0.1' IDENTIFIED BY '{self.password}';"
+                f"CREATE USER boss@'127.0.0.1' IDENTIFIED BY '{self.password}';"
                 "GRANT ALL ON *.* TO boss@'127.0.0.1' WITH GRANT OPTION"
             )
 
@@ -91,7 +97,12 @@ class MariaServer:
         except RuntimeError:
             return False
 
-    def _make_tables(self) -> None:
+    def user(self) -> str | None:
+        """Whom the server runs as, if not as us."""
+        return "mysql" if os.geteuid() == 0 else None
+
+    def make_tables(self) -> None:
+        """Make the server's own tables."""
         if os.geteuid() == 0:
             shutil.chown(self.directory, "mysql")
         subprocess.run(

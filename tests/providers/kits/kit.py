@@ -31,7 +31,8 @@ class SystemNow:
 class Kit(Rig):
     """One target, its provider, and the words by which a proxy knows the messages between them."""
 
-    name: ClassVar[str]
+    name: ClassVar[str]  # of the kind of server
+    provider_name: ClassVar[str] = ""  # in the catalogue, if it is another
     template: ClassVar[Mapping[str, object]]
     issue_word: ClassVar[bytes]  # in the message that makes a credential
     thaw_word: ClassVar[bytes]  # in the message that thaws one

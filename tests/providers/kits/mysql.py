@@ -1,4 +1,4 @@
-"""MariaDB: workloads that insert orders, and an administrator of our own."""
+"""MariaDB and MySQL: workloads that insert orders, and an administrator of our own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from sojourn.providers.mysql.wire import Connection, ServerError, connect
 from tests.providers.kits.by_password import ADMIN_PASSWORD, ByPassword
 from tests.providers.kits.kit import user_of
 from tests.rig.mariadb import MariaServer
+from tests.rig.mysql_server import MySQLServer
 
 # Exactly what docs/reference/providers/mysql.md says the admin needs.
 ADMIN = f"""
 CREATE USER governor@'127.0.0.1' IDENTIFIED BY '{ADMIN_PASSWORD}';
 GRANT CREATE USER, PROCESS, CONNECTION ADMIN ON *.* TO governor@'127.0.0.1';
 GRANT SELECT ON mysql.global_priv TO governor@'127.0.0.1';
+"""
+MYSQL_ADMIN = f"""
+CREATE USER governor@'127.0.0.1' IDENTIFIED BY '{ADMIN_PASSWORD}';
+GRANT CREATE USER, PROCESS ON *.* TO governor@'127.0.0.1';
+GRANT CONNECTION_ADMIN ON *.* TO governor@'127.0.0.1';
+GRANT SELECT (User, Host, account_locked, password_expired, password_last_changed,
+  Super_priv, File_priv, Grant_priv, Create_user_priv) ON mysql.user TO governor@'127.0.0.1';
 """
 _SHOP = """
 CREATE DATABASE shop;
@@ -31,13 +39,14 @@ GRANT SELECT, INSERT ON shop.* TO governor@'127.0.0.1' WITH GRANT OPTION;
 
 def prepare(server: MariaServer) -> None:
     """What an operator would do once, and a shop to be let into."""
-    server.sql(ADMIN + _SHOP)
+    server.sql((MYSQL_ADMIN if isinstance(server, MySQLServer) else ADMIN) + _SHOP)
 
 
-class MySQLKit(ByPassword[Connection]):
+class MariaKit(ByPassword[Connection]):
     """One MariaDB server and its provider."""
 
-    name = "mysql"
+    name = "mariadb"
+    provider_name = "mysql"
     template: ClassVar = {"database": "shop", "schemas": {"shop": {"privileges": ["SELECT", "INSERT"]}}}
     issue_word = b"CREATE USER"
     thaw_word = b"ACCOUNT UNLOCK"
@@ -95,3 +104,9 @@ class MySQLKit(ByPassword[Connection]):
     async def _ask(self, query: str, *values: object) -> object:
         async with self.root() as root:
             return (await root.fetch(query, *values))[0][0]
+
+
+class MySQLKit(MariaKit):
+    """One server of Oracle's MySQL and the same provider."""
+
+    name = "mysql"

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from tests.providers.kits import mysql, nats, openbao, postgresql, rabbitmq, redis, ssh
 from tests.providers.kits.kit import Kit
 from tests.rig.mariadb import MariaServer
+from tests.rig.mysql_server import MySQLServer
 from tests.rig.nats_server import NatsServer
 from tests.rig.openbao import real_openbao
 from tests.rig.postgres import PostgresServer
@@ -26,8 +27,15 @@ class Server(Protocol):
         """Stop it, and delete everything."""
 
 
-def _mysql() -> tuple[Server, Callable[[], Kit]]:
+def _mariadb() -> tuple[Server, Callable[[], Kit]]:
     server = MariaServer()
+    server.start()
+    mysql.prepare(server)
+    return server, lambda: mysql.MariaKit(server)
+
+
+def _mysql() -> tuple[Server, Callable[[], Kit]]:
+    server = MySQLServer()
     server.start()
     mysql.prepare(server)
     return server, lambda: mysql.MySQLKit(server)
@@ -81,6 +89,7 @@ def _openbao() -> tuple[Server, Callable[[], Kit]]:
 
 _START: Final[Mapping[str, Callable[[], tuple[Server, Callable[[], Kit]]]]] = {
     "postgresql": _postgresql,
+    "mariadb": _mariadb,
     "mysql": _mysql,
     "redis": _redis,
     "rabbitmq": _rabbitmq,

@@ -1,4 +1,4 @@
-"""Short-lived accounts in MariaDB: made for one session, killed and dropped when it ends."""
+"""Short-lived accounts in MariaDB and MySQL: made for one session, killed and dropped when it ends."""
 
 from sojourn.providers.mysql.config import Config
 from sojourn.providers.mysql.provider import MySQL

@@ -1,4 +1,4 @@
-"""How one MariaDB target is reached by its admin; parsed once, then only read. Opens nothing."""
+"""How one MariaDB or MySQL target is reached by its admin; parsed once, then only read. Opens nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The provider for MariaDB: one account a session, class A.
+"""The provider for MariaDB and MySQL: one account a session, class A.
 
 Binds the steps of the other files to the port: one deadline a method, one lent connection
 a call, failures as `TargetError`. Holds no state about any credential.
@@ -6,8 +6,8 @@ a call, failures as `TargetError`. Holds no state about any credential.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,18 +21,20 @@ from sojourn.ports.provider import (
     Intent,
     Issued,
     Observation,
-    Presence,
     Ref,
     RevocationClass,
 )
 from sojourn.providers._common.call import as_admin, new_password, one_call, time_left
 from sojourn.providers._common.pool import Pool
 from sojourn.providers._common.preflight import Preflight
-from sojourn.providers.mysql import removal, statements, use
+from sojourn.providers.mysql import compound, packet, removal, statements, use
+from sojourn.providers.mysql.birth import Birth
 from sojourn.providers.mysql.config import Config, configured
+from sojourn.providers.mysql.dialect import MYSQL
+from sojourn.providers.mysql.names import account, check_handle, user_of, whose_handle
+from sojourn.providers.mysql.observation import observe
 from sojourn.providers.mysql.rehearsal import CANARY, Rehearsal
-from sojourn.providers.mysql.standing import STANDING, standing_of
-from sojourn.providers.mysql.statements import check_handle
+from sojourn.providers.mysql.standing import standing_of
 from sojourn.providers.mysql.template import Template, grants, parse
 from sojourn.providers.mysql.wire import FAILURES, Answered, Connection, connect
 
@@ -90,38 +92,32 @@ class MySQL:
             check_handle(intent.handle)
             template, secret = parse(intent.template), new_password()
             async with self._pool.lend_to_maker() as connection:
-                statement = statements.issue(
-                    intent.handle,
-                    self._config.settings.account_host,
-                    password=secret,
-                    grants=grants(template),
-                    connections=template.connection_limit,
-                    deadline=await self._deadline(connection, intent),
-                )
+                user = user_of(intent.handle, connection.dialect)
+                deadline = await self._deadline(connection, intent)
+                birth = self._birth(user, secret, deadline, template)
                 call.sent = True
                 try:
-                    await connection.execute(statement)
+                    await (packet if connection.dialect is MYSQL else compound).issue(connection, birth)
                 except Answered as error:
                     await _mend(connection, error, template)
                     raise
-            return Issued(intent.handle, self._connection_of(intent.handle, template), secret)
+            return Issued(user, self._connection_of(user, template), secret)
 
     async def locate(self, handle: str) -> str | None:
-        """The handle itself, if there is an account of that name: a name is used once for ever."""
-        async with one_call("locate", READ_SECONDS, FAILURES):
-            check_handle(handle)
-            async with self._pool.lend() as connection:
-                return handle if await removal.hosts_of(connection, handle) else None
+        """Its name, if there is an account of that name: a name is used once for ever."""
+        async with self._looking("locate", handle) as (connection, user):
+            return user if await removal.hosts_of(connection, user) else None
 
     async def freeze(self, ref: Ref) -> None:
         """Lock the account, then kill every connection of it."""
         async with one_call("freeze", FREEZE_SECONDS, FAILURES) as call:
             check_handle(ref.handle)
             async with self._pool.lend() as connection:
+                user = user_of(ref.handle, connection.dialect)
                 call.sent = True
-                await removal.lock(connection, ref.handle)
+                last = await removal.lock(connection, user)
                 arriving = await removal.logins_under_way(connection)
-                await removal.kill(connection, ref.handle, arriving)
+                await removal.kill(connection, user, last, arriving)
 
     async def thaw(self, ref: Ref, intent: Intent) -> Issued:
         """Unlock a locked account with a new password, unless it is gone."""
@@ -129,62 +125,60 @@ class MySQL:
             check_handle(ref.handle)
             template, secret = parse(intent.template), new_password()
             async with self._pool.lend_to_maker() as connection:
+                user = user_of(ref.handle, connection.dialect)
                 deadline = await self._deadline(connection, intent)
-                host = self._config.settings.account_host
+                birth = self._birth(user, secret, deadline, template)
                 call.sent = True
-                await connection.execute(
-                    statements.thaw(ref.handle, host, password=secret, deadline=deadline)
-                )
-            return Issued(ref.handle, self._connection_of(ref.handle, template), secret)
+                await (packet if connection.dialect is MYSQL else compound).thaw(connection, birth)
+            return Issued(user, self._connection_of(user, template), secret)
 
     async def destroy(self, ref: Ref) -> None:
         """Lock the account, kill every connection of it, drop it, and look again."""
         async with one_call("destroy", DESTROY_SECONDS, FAILURES) as call:
             check_handle(ref.handle)
             async with self._pool.lend() as connection:
+                user = user_of(ref.handle, connection.dialect)
                 call.sent = True
-                await removal.lock(connection, ref.handle)
+                last = await removal.lock(connection, user)
                 arriving = await removal.logins_under_way(connection)
-                await removal.kill(connection, ref.handle, set())
-                await removal.drop(connection, ref.handle)
-                await removal.kill(connection, ref.handle, arriving)
+                await removal.kill(connection, user, last, set())
+                await removal.drop(connection, user)
+                await removal.kill(connection, user, last, arriving)
 
     async def observe(self, ref: Ref) -> Observation:
         """Read accounts and connections by name until the answer is believable."""
-        async with one_call("observe", READ_SECONDS, FAILURES):
-            check_handle(ref.handle)
-            async with self._pool.lend() as connection:
-                seen = await _read(connection, ref.handle)
-                while seen.presence is Presence.ABSENT and seen.detail["reads"] != removal.CLEAN_READS:
-                    await asyncio.sleep(removal.READ_GAP_SECONDS)
-                    seen = await _read(connection, ref.handle, reads=int(seen.detail["reads"]) + 1)
-                return seen
+        async with self._looking("observe", ref.handle) as (connection, user):
+            return await observe(connection, user)
 
     async def count_use(self, ref: Ref, since: datetime) -> Counted | None:
-        """What the user statistics counted, where the target's settings say that they are on."""
+        """What the server counted, where the target's settings say that it counts."""
         if not self._config.settings.count_use:
             return None
-        async with one_call("count", READ_SECONDS, FAILURES):
-            check_handle(ref.handle)
-            async with self._pool.lend() as connection:
-                return await use.count(connection, ref.handle)
+        async with self._looking("count", ref.handle) as (connection, user):
+            return await use.count(connection, user)
 
     async def inventory(self, prefix: str) -> Sequence[Found]:
-        """Every account whose name begins with `prefix`."""
+        """Every account whose handle begins with `prefix`."""
+        start = prefix.replace("_", "")
         async with one_call("inventory", DESTROY_SECONDS, FAILURES):
             check_handle(prefix)
             async with self._pool.lend() as connection:
-                rows = await connection.fetch(statements.INVENTORY, prefix, prefix)
+                kind = connection.dialect
+                rows = await connection.fetch(statements.inventory(kind), start, start)
+        found = [(whose_handle(str(name), kind), str(name), at) for name, at in rows]
         return [
-            Found(str(name), str(name), at.replace(tzinfo=UTC) if isinstance(at, datetime) else None)
-            for name, at in rows
+            Found(handle, name, at.replace(tzinfo=UTC) if isinstance(at, datetime) else None)
+            for handle, name, at in found
+            if handle.startswith(prefix)
         ]
 
     async def standing(self, prefix: str) -> Sequence[Standing]:
-        """Every account that is not locked and whose name does not begin with `prefix`."""
+        """Every account that can log in and whose handle does not begin with `prefix`."""
         async with one_call("standing", DESTROY_SECONDS, FAILURES), self._pool.lend() as connection:
-            rows = await connection.fetch(STANDING, prefix, prefix)
-        return [standing_of(row, self._config.host) for row in rows]
+            kind = connection.dialect
+            rows = await connection.fetch(statements.standing(kind))
+        others = [row for row in rows if not whose_handle(str(row[0]), kind).startswith(prefix)]
+        return [standing_of(row, self._config.host) for row in others]
 
     async def preflight(self, prefix: str) -> Sequence[Check]:
         """Try everything a session will need, with canaries that never stay behind."""
@@ -200,6 +194,14 @@ class MySQL:
     def _fence(self) -> float:
         return self._config.settings.issue_seconds
 
+    @asynccontextmanager
+    async def _looking(self, verb: str, handle: str) -> AsyncIterator[tuple[Connection, str]]:
+        """A connection for reads, and the name of a handle's account there."""
+        async with one_call(verb, READ_SECONDS, FAILURES):
+            check_handle(handle)
+            async with self._pool.lend() as connection:
+                yield connection, user_of(handle, connection.dialect)
+
     async def _log_in(self) -> Connection:
         with as_admin(FAILURES):
             return await connect(self._config.address, self._config.address.user, self._password, admin=True)
@@ -209,6 +211,10 @@ class MySQL:
         ((theirs,),) = await connection.fetch("SELECT SYSDATE(6)")
         server_now: datetime = theirs.replace(tzinfo=UTC)
         return server_now + time_left(self._fence, intent.issue_by, self._clock.now())
+
+    def _birth(self, user: str, secret: Secret, deadline: datetime, template: Template) -> Birth:
+        host, limit = self._config.settings.account_host, template.connection_limit
+        return Birth(user, host, secret, deadline, grants(template), limit)
 
     def _connection_of(self, user: str, template: Template) -> dict[str, str]:
         told = {
@@ -221,41 +227,15 @@ class MySQL:
         return {**told, "database": database} if database else told
 
 
-async def _read(connection: Connection, handle: str, *, reads: int = 1) -> Observation:
-    lock = statements.lock_of(handle)
-    admin = (await connection.fetch("SELECT SUBSTRING_INDEX(USER(), '@', 1)"))[0][0]
-    rows = await connection.fetch(statements.READ, handle, handle, handle, admin, lock)
-    accounts, login, connections, issuing = (int(one) for one in rows[0])
-    if login or issuing:
-        presence = Presence.PRESENT
-    elif connections:
-        presence = Presence.LINGERING
-    else:
-        presence = Presence.PRESENT if accounts else Presence.ABSENT
-    detail: dict[str, str | int] = {
-        "reads": reads,
-        "accounts": accounts,
-        "login": login,
-        "connections": connections,
-        "issuing": issuing,
-    }
-    return Observation(presence, f"mysql.global_priv and processlist by name, {reads} reads", detail)
-
-
 async def _mend(connection: Connection, error: Answered, template: Template) -> None:
     """Say which statement an operator would have to run, for a grant the admin could not give."""
-    number, bar, words = error.words.partition("|")
-    if not bar or not number.isdecimal():
+    if error.step is None or error.code != "missing_privilege":
         return
-    error.args = (words,)
-    if error.code == "missing_privilege":
-        ((admin,),) = await connection.fetch("SELECT CURRENT_USER()")
-        user, _, host = str(admin).rpartition("@")
-        who = statements.account(user, host)
-        listed = grants(template)
-        step = int(number)
-        error.mend = (
-            f"GRANT {listed[step - 1]} TO {who} WITH GRANT OPTION;"
-            if 1 <= step <= len(listed)
-            else f"GRANT CREATE USER ON *.* TO {who};"
-        )
+    ((admin,),) = await connection.fetch("SELECT CURRENT_USER()")
+    user, _, host = str(admin).rpartition("@")
+    who, listed = account(user, host), grants(template)
+    error.mend = (
+        f"GRANT {listed[error.step - 1]} TO {who} WITH GRANT OPTION;"
+        if 1 <= error.step <= len(listed)
+        else f"GRANT CREATE USER ON *.* TO {who};"
+    )

@@ -1,7 +1,8 @@
-"""What the preflight of a MariaDB target looks at first, and how its canary works."""
+"""What the preflight of a MariaDB or MySQL target looks at first, and how its canary works."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Final
@@ -13,15 +14,14 @@ from sojourn.providers._common.preflight import NotMet, Step, Workload, skew_of
 from sojourn.providers._common.rehearsal import PooledRehearsal
 from sojourn.providers.mysql import use
 from sojourn.providers.mysql.config import Config
-from sojourn.providers.mysql.statements import account
-from sojourn.providers.mysql.wire import FAILURES, Connection, ServerError, connect
+from sojourn.providers.mysql.names import account
+from sojourn.providers.mysql.statements import anonymous
+from sojourn.providers.mysql.wire import FAILURES, Answered, Connection, ServerError, connect
 
 CANARY: Final[Mapping[str, object]] = {"connection_limit": 2}
-OLDEST: Final = (10, 6)
 LONG_SECONDS: Final = 30  # what the canary's statement would take if nobody killed it
 
-_SERVER: Final = "SELECT VERSION(), @@version_comment, @@read_only, COALESCE(@@wsrep_on, 0)"
-_NEEDED: Final = ("CREATE USER", "PROCESS", "CONNECTION ADMIN")
+_SERVER: Final = "SELECT VERSION(), @@version_comment, @@read_only"
 
 
 class Rehearsal(PooledRehearsal[Connection]):
@@ -51,18 +51,20 @@ class Rehearsal(PooledRehearsal[Connection]):
 
     async def _connect(self) -> str:
         async with self.step("connect") as connection:
-            ((version, comment, read_only, galera),) = await connection.fetch(_SERVER)
-        if "mariadb" not in f"{version} {comment}".lower():
-            raise NotMet(f"{comment} {version} is not MariaDB", "only MariaDB is supported")
-        parts = tuple(int(part) for part in str(version).split("-")[0].split(".")[:2])
-        if parts < OLDEST:
-            raise NotMet(f"MariaDB {version}", f"MariaDB {OLDEST[0]}.{OLDEST[1]} or later is needed")
+            ((version, comment, read_only),) = await connection.fetch(_SERVER)
+            kind = connection.dialect
+            found = [(await connection.fetch(query))[0][0] for query, _, _ in kind.unfit]
+        oldest = ".".join(map(str, kind.oldest))
+        if not re.fullmatch(kind.brand, f"{comment} {version}".lower(), re.DOTALL):
+            raise NotMet(f"{comment} {version} is not {kind.name}", "MariaDB and MySQL are supported")
+        if tuple(int(part) for part in str(version).split("-")[0].split(".")[:2]) < kind.oldest:
+            raise NotMet(f"{kind.name} {version}", f"{kind.name} {oldest} or later is needed")
         if read_only:
             raise NotMet("the server is read-only", "name the primary as the target")
-        if galera:
-            # A connection at another node is not in this node's process list.
-            raise NotMet("a Galera node: connections at the others cannot be seen", "not supported")
-        return f"MariaDB {version}"
+        for number, (_, words, mend) in zip(found, kind.unfit, strict=True):
+            if int(number):
+                raise NotMet(words, mend)
+        return f"{kind.name} {version}"
 
     async def _clocks(self) -> str:
         async with self.step("clock") as connection:
@@ -79,7 +81,7 @@ class Rehearsal(PooledRehearsal[Connection]):
         if told != served or served[0] == served[1]:
             raise NotMet(
                 f"a pooler answers: told connections {told}, served by {served}",
-                "name the MariaDB server itself as the target: a pooler keeps dead logins alive",
+                "name the server itself as the target: a pooler keeps dead logins alive",
             )
         return "two logins, two connections, as announced"
 
@@ -90,29 +92,39 @@ class Rehearsal(PooledRehearsal[Connection]):
             who = account(user, host)
             given = " ".join(str(row[0]) for row in await connection.fetch("SHOW GRANTS")).upper()
             everything = "ALL PRIVILEGES ON *.*" in given
-            missing = [one for one in _NEEDED if one not in given and not everything]
+            kind = connection.dialect
+            missing = [one for one in kind.needed if one not in given and not everything]
             mends = [f"GRANT {', '.join(missing)} ON *.* TO {who};"] if missing else []
             try:
-                await connection.fetch("SELECT User FROM mysql.global_priv LIMIT 1")
+                await connection.fetch(f"SELECT * FROM {kind.accounts} LIMIT 1")
             except ServerError:
-                mends.append(f"GRANT SELECT ON mysql.global_priv TO {who};")
+                mends.append(f"GRANT {kind.readable} TO {who};")
         if mends:
             raise NotMet("the admin may not make accounts, see them, or end connections", " ".join(mends))
-        return "all privileges" if everything else ", ".join(_NEEDED)
+        return "all privileges" if everything else ", ".join(kind.needed)
 
     async def _counting(self) -> str:
         async with self.step("counting") as connection:
-            counting = await use.is_counting(connection)
+            mend = connection.dialect.count_mend
+            counting = await _counts(connection)
         if not counting:
-            raise NotMet("the server counts nobody's use", use.MEND)
-        return "user statistics"
+            raise NotMet("the server counts nobody's use", mend)
+        return "statements and rows by account"
 
     async def _anonymous(self) -> str:
         """An account without a name takes the logins of ours that come from its host."""
-        query = "SELECT Host FROM mysql.global_priv WHERE User = '' AND Host <> ''"
         async with self.step("anonymous") as connection:
+            query = anonymous(connection.dialect)
             hosts = [str(row[0]) for row in await connection.fetch(query)]
         if hosts:
             drops = " ".join(f"DROP USER {account('', host)};" for host in hosts)
             raise NotMet(f"anonymous accounts at {hosts}: they shadow those of sessions", drops)
         return "none"
+
+
+async def _counts(connection: Connection) -> bool:
+    """A server that does not let us read its counts counts nothing for us."""
+    try:
+        return await use.is_counting(connection)
+    except Answered:
+        return False

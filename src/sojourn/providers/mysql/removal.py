@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from sojourn.providers.mysql.statements import ARRIVING, CONNECTIONS, HOSTS, account
+from sojourn.providers.mysql.names import account
+from sojourn.providers.mysql.statements import ARRIVING, CONNECTIONS, NEWEST, hosts
 from sojourn.providers.mysql.wire import Answered, Connection
 
 CLEAN_READS: Final = 3  # a login that passed its check may not be listed yet: 0 seen is not 0 possible
@@ -19,25 +20,31 @@ PATIENCE_SECONDS: Final = 0.3  # for a login that was under way when the account
 _UNKNOWN_THREAD: Final = 1094
 
 
-async def hosts_of(connection: Connection, handle: str) -> list[str]:
+async def hosts_of(connection: Connection, user: str) -> list[str]:
     """The hosts for which there is an account of this name."""
-    return [str(row[0]) for row in await connection.fetch(HOSTS, handle)]
+    return [str(row[0]) for row in await connection.fetch(hosts(connection.dialect), user)]
 
 
-async def lock(connection: Connection, handle: str) -> None:
-    """Refuse new logins, whatever host they come from."""
-    for host in await hosts_of(connection, handle):
-        await connection.execute(f"ALTER USER IF EXISTS {account(handle, host)} ACCOUNT LOCK")
+async def lock(connection: Connection, user: str) -> int:
+    """Refuse new logins, whatever host they come from; the newest connection that may have got in."""
+    for host in await hosts_of(connection, user):
+        await connection.execute(f"ALTER USER IF EXISTS {account(user, host)} ACCOUNT LOCK")
+    return await newest(connection)
 
 
-async def drop(connection: Connection, handle: str) -> None:
+async def newest(connection: Connection) -> int:
+    """The greatest id that any connection has."""
+    return int((await connection.fetch(NEWEST))[0][0])
+
+
+async def drop(connection: Connection, user: str) -> None:
     """Remove every account of this name, with its privileges."""
-    for host in await hosts_of(connection, handle):
-        await connection.execute(f"DROP USER IF EXISTS {account(handle, host)}")
+    for host in await hosts_of(connection, user):
+        await connection.execute(f"DROP USER IF EXISTS {account(user, host)}")
 
 
-async def kill(connection: Connection, handle: str, arriving: set[int]) -> None:
-    """End every connection of an account that cannot log in, until several looks find none.
+async def kill(connection: Connection, user: str, last: int, arriving: set[int]) -> None:
+    """End every connection up to `last` of an account that is barred, until several looks find none.
 
     A login that was in its handshake when the account was locked may have been judged by the
     account as it was, and its client may take its time to finish: what is still on its way
@@ -47,7 +54,7 @@ async def kill(connection: Connection, handle: str, arriving: set[int]) -> None:
     patience = clock.time() + PATIENCE_SECONDS
     clean = 0
     while clean < CLEAN_READS or arriving:
-        found = [int(row[0]) for row in await connection.fetch(CONNECTIONS, handle)]
+        found = [int(row[0]) for row in await connection.fetch(CONNECTIONS, user, last)]
         clean = 0 if found else clean + 1
         if arriving:
             arriving &= await logins_under_way(connection)

@@ -14,11 +14,18 @@ import pymysql
 from sojourn.core.secret import Secret
 from sojourn.providers._common.address import Address
 from sojourn.providers._common.call import Failures
-from sojourn.providers.mysql.statements import DEADLINE_PASSED, HANDLE_TAKEN, MISSING_OBJECT
+from sojourn.providers.mysql.dialect import Dialect, dialect_of
+from sojourn.providers.mysql.statements import DEADLINE_PASSED, HANDLE_TAKEN, MISSING_OBJECT, SIGHT
 
 CONNECT_SECONDS: Final = 3.0
-STATEMENT_SECONDS: Final = 5  # the server stops our own statements, should we vanish
-LOCK_SECONDS: Final = 2
+
+# The columns that our own statements at MySQL ask for to say what is wrong.
+RAISED: Final = {
+    DEADLINE_PASSED: "sojourn_deadline_passed",
+    HANDLE_TAKEN: "sojourn_handle_taken",
+    MISSING_OBJECT: "sojourn_no_such_account",
+}
+_UNKNOWN_COLUMN: Final = 1054
 
 # A duplicate account reads the same way as one that cannot be dropped.
 _CODES: Final = {
@@ -37,6 +44,7 @@ _CODES: Final = {
     1226: "target_full",
     1227: "missing_privilege",
     1396: "handle_taken",
+    1410: "missing_object",  # no account to grant to
     1927: "target_unreachable",  # connection was killed
     1969: "target_timeout",
     2002: "target_unreachable",
@@ -44,21 +52,22 @@ _CODES: Final = {
     2006: "target_unreachable",
     2013: "target_unreachable",
     2014: "target_unreachable",
-    4151: "login_refused",  # the account is locked
+    3024: "target_timeout",
+    3118: "login_refused",  # the account is locked, at MySQL
+    4031: "target_unreachable",  # MySQL hung up on an idle connection
+    4151: "login_refused",  # the account is locked, at MariaDB
     DEADLINE_PASSED: "deadline_passed",
     HANDLE_TAKEN: "handle_taken",
     MISSING_OBJECT: "missing_object",
 }
 
-# `time_zone`: the server's clock is compared as UTC. `sql_mode`: a GRANT makes no account.
-_SETTINGS: Final = (
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_CREATE_USER', time_zone = '+00:00',"
-    f" max_statement_time = {STATEMENT_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}, sql_notes = 0"
-)
-
 
 class ServerError(Exception):
-    """The server or the driver reported an error; `mend` is a statement that would help, if known."""
+    """The server or the driver reported an error; `mend` is a statement that would help, if known.
+
+    `ran`: how many statements of the same packet had succeeded. `step`: what a maker of accounts
+    says of it, None where it is not told.
+    """
 
     def __init__(self, code: str, number: int, words: str) -> None:
         super().__init__(words)
@@ -66,6 +75,8 @@ class ServerError(Exception):
         self.number = number
         self.words = words
         self.mend = ""
+        self.ran = 0
+        self.step: int | None = None
 
 
 class Answered(ServerError):
@@ -87,13 +98,24 @@ class Connection:
         except pymysql.err.MySQLError as error:
             raise _error(error) from error
 
-    async def execute(self, statement: str) -> None:
-        """Send text as one message; the server runs it as one statement."""
-        await self.fetch(statement)
+    async def execute(self, statements: str) -> None:
+        """Send text as one message; the server runs it one statement after another, until one fails."""
+        ran = 0
+        try:
+            async with self._inner.cursor() as cursor:
+                await cursor.execute(statements)
+                ran = 1
+                while await cursor.nextset():
+                    ran += 1
+        except pymysql.err.MySQLError as error:
+            told = _error(error)
+            told.ran = ran
+            raise told from error
 
-    def text(self, value: str) -> str:
-        """`value` as a string literal."""
-        return str(self._inner.escape(value))
+    @property
+    def dialect(self) -> Dialect:
+        """The kind of server, by its greeting."""
+        return dialect_of(str(self._inner.get_server_info()))
 
     @property
     def announced_id(self) -> int:
@@ -113,7 +135,10 @@ class Connection:
 async def connect(
     address: Address, user: str, password: Secret, *, database: str | None = None, admin: bool = False
 ) -> Connection:
-    """Log in; no file and no environment is consulted. An admin's session gets its settings."""
+    """Log in; no file and no environment is consulted.
+
+    An admin's session gets its settings, and must be able to see the connections of others.
+    """
     try:
         inner = await aiomysql.connect(
             host=address.host,
@@ -133,11 +158,21 @@ async def connect(
     connection = Connection(inner)
     if admin:
         try:
-            await connection.execute(_SETTINGS)
+            await connection.execute(connection.dialect.settings)
+            await _see(connection)
         except BaseException:
             connection.drop()
             raise
     return connection
+
+
+async def _see(connection: Connection) -> None:
+    try:
+        await connection.fetch(f"SELECT {SIGHT}")
+    except Answered as blind:
+        told = ServerError(blind.code, blind.number, "the admin cannot see the connections of others")
+        told.mend = "GRANT PROCESS ON *.* to the admin"
+        raise told from blind
 
 
 def _error(error: pymysql.err.MySQLError) -> ServerError:
@@ -146,8 +181,10 @@ def _error(error: pymysql.err.MySQLError) -> ServerError:
         number, words = error.args[0], str(error.args[1]) if len(error.args) > 1 else words
     elif error.args:
         words = str(error.args[0])
+    if number == _UNKNOWN_COLUMN:
+        number = next((ours for ours, column in RAISED.items() if column in words), number)
     # Numbers from 2000 to 2999, and none at all, are the driver's own: the connection broke.
-    broken = number == 0 or 2000 <= number < 3000 or number in (1927, 1040, 1045)
+    broken = number == 0 or 2000 <= number < 3000 or number in (1927, 1040, 1045, 4031)
     kind = ServerError if broken else Answered
     code = _CODES.get(number, "target_refused" if number else "target_unreachable")
     return kind(code, number, words)
