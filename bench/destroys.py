@@ -5,6 +5,9 @@ and `destroys.md`. The server's limit: the statements that we send, sent by the 
 many at once, with nothing of ours around them. Ours: from the order that kills every session to
 the moment the last credential is on record as destroyed. Every credential is a real one, opened
 by a session; rounds of both alternate, and the ratio is that of their medians.
+
+Apart: the target's server has the first core alone, as it has a machine of its own elsewhere, and
+whoever asks it has the others. Together: they share all cores, and the ratio is of processor time.
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,16 +33,18 @@ sys.path.insert(0, str(ROOT))  # the servers of the tests serve here too
 from bench.harness import Figure, publish, said  # noqa: E402
 from tests.acceptance.books import GRANT, Books, with_books  # noqa: E402
 from tests.rig.poll import until  # noqa: E402
+from tests.rig.postgres import PostgresServer  # noqa: E402
 from tests.rig.system import Plan, System, running, running_postgres  # noqa: E402
 
 from sojourn.client.jsonfacts import text  # noqa: E402
 from sojourn.core.window import parse  # noqa: E402
 from sojourn.providers.postgresql import blocks, observation, removal  # noqa: E402
-from sojourn.services.reap_leases import SLOTS_PER_TARGET  # noqa: E402
+from sojourn.providers.postgresql.config import POOL_SIZE  # noqa: E402
 
 OPENERS: Final = 4
 WITHIN_S: Final = 300
 Store = Literal["sqlite", "postgresql"]
+Placed = Literal["apart", "together"]
 _PLAN: Final = "SELECT clock_timestamp() FROM set_config('sojourn.plan', $1, false) AS plan"
 
 
@@ -45,7 +52,7 @@ _PLAN: Final = "SELECT clock_timestamp() FROM set_config('sojourn.plan', $1, fal
 async def bare(dsn: str, oids: Sequence[int]) -> float:
     """Seconds for these roles, as many at once as we take."""
     waiting, turn = list(oids), asyncio.Lock()
-    links = [await asyncpg.connect(dsn) for _ in range(SLOTS_PER_TARGET)]
+    links = [await asyncpg.connect(dsn) for _ in range(POOL_SIZE)]
 
     async def work(link: asyncpg.Connection) -> None:
         while waiting:
@@ -76,6 +83,33 @@ async def destroy(link: asyncpg.Connection, oid: int, turn: asyncio.Lock) -> Non
         assert not seen["there"]
 
 
+# -- places ----------------------------------------------------------------------------------
+@contextmanager
+def apart(postgres: PostgresServer, system: System) -> Iterator[None]:
+    """The target's server on the first core; ours, and we, on the others."""
+    before = os.sched_getaffinity(0)
+    first, others = {min(before)}, before - {min(before)}
+    _place(_family(int((postgres.directory / "data/postmaster.pid").read_text().split()[0])), first)
+    _place([system.program.pid], others)
+    os.sched_setaffinity(0, others)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _family(pid: int) -> list[int]:
+    """A process and its children; those to come take after it."""
+    kids = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return [pid, *map(int, kids)]
+
+
+def _place(processes: Sequence[int], cores: set[int]) -> None:
+    for process in processes:
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
+
+
 # -- ours ------------------------------------------------------------------------------------
 def open_many(system: System, count: int) -> list[str]:
     """Sessions with one credential each."""
@@ -86,7 +120,7 @@ def open_many(system: System, count: int) -> list[str]:
 def kill_all(system: System, sessions: Sequence[str]) -> float:
     """Kill them by one order; seconds from it to the last destruction on record."""
     ordered = system.operator.ask("POST", "/v1/kills", {"kind": "client", "name": "runner"}).json()
-    until(lambda: system.roles() == [], within_s=WITHIN_S, every_s=0.5)
+    until(lambda: system.roles() == [], within_s=WITHIN_S, every_s=1.0)
     for session in sessions:
         system.look(session, until_ended_s=30)
     gone = [text(lease, "destroyed_at") for one in sessions for lease in system.leases(one)]
@@ -105,14 +139,16 @@ def one_round(system: System, books: Books, each: int) -> tuple[float, float]:
     return limit, each / kill_all(system, open_many(system, each))
 
 
-def measure(store: Store, each: int, rounds: int) -> Figure:
+def measure(store: Store, placed: Placed, each: int, rounds: int) -> Figure:
     """Alternate, and compare the medians."""
     with running_postgres() as postgres, running(postgres, Plan(store=store)) as system:
         books = with_books(system)
-        found = [one_round(system, books, each) for _ in range(rounds)]
+        with apart(postgres, system) if placed == "apart" else nullcontext():
+            found = [one_round(system, books, each) for _ in range(rounds)]
     limit, ours = (statistics.median(column) for column in zip(*found, strict=True))
-    told: Figure = {"target": "postgresql", "store": store, "at_once": SLOTS_PER_TARGET, "each": each}
+    told: Figure = {"target": "postgresql", "store": store, "placed": placed, "at_once": POOL_SIZE}
     return told | {
+        "each": each,
         "limit_per_s": round(limit, 1),
         "ours_per_s": round(ours, 1),
         "ratio": round(ours / limit, 2),
@@ -120,15 +156,17 @@ def measure(store: Store, each: int, rounds: int) -> Figure:
 
 
 def main(each: int, rounds: int) -> None:
-    """Measure on both stores and publish."""
+    """Measure on both stores, in both places, and publish."""
     stores: tuple[Store, ...] = ("sqlite", "postgresql")
-    figures = [said(measure(store, each, rounds)) for store in stores]
+    places: tuple[Placed, ...] = ("apart", "together") if len(os.sched_getaffinity(0)) > 1 else ("together",)
+    figures = [said(measure(store, placed, each, rounds)) for placed in places for store in stores]
     publish(
         "destroys",
         "Destructions per second of one target",
         figures,
-        told="`limit_per_s`: the same statements by the bare driver, as many at once. The store on\n"
-        "PostgreSQL shares the server with the target.",
+        told="`limit_per_s`: the same statements by the bare driver, over as many connections. Apart: the\n"
+        "target has the first core alone, as if it were a machine of its own, and the asker the rest.\n"
+        "Together: all share all cores. The store on PostgreSQL shares the server with the target.",
     )
 
 

@@ -14,9 +14,11 @@ from sojourn.config import Settings
 from sojourn.core.change import Change, Errand, ErrandKind
 from sojourn.core.errors import Unavailable
 from sojourn.core.ids import ERRAND, LEASE, SESSION, TARGET, ErrandId, LeaseId, SessionId, TargetId
+from sojourn.core.lease import Lease
 from sojourn.ports.provider import Providers
 from sojourn.ports.store import Store
 from sojourn.services._kept import KeptSecrets
+from sojourn.services._reaping import Look, Proven, Reaping
 from sojourn.services.reap_leases import SLOTS_PER_TARGET, ReapLeases
 from sojourn.testing.clock import START, LoopClock, simulate
 from tests.rig.store import an_id
@@ -98,6 +100,33 @@ class Due:
         return []
 
 
+PROVEN = Proven(cast("Lease", None), cast("Look", None))
+
+
+class AtOnce:
+    """Reaping whose target proves at once, but hangs at some; and when each proof was recorded."""
+
+    def __init__(self, due: Due, *, hangs: Collection[ErrandId] = ()) -> None:
+        self.due = due
+        self.hangs = hangs
+        self.recorded: dict[ErrandId, datetime] = {}
+        self.begun = 0
+
+    async def attempt(self, errand: Errand) -> Proven:
+        """A proof, a moment later."""
+        if errand.id in self.hangs:
+            await asyncio.Event().wait()
+        self.begun += 1
+        await self.due.clock.sleep(0.001 + self.begun / 1e6)  # no two end at the same instant
+        return PROVEN
+
+    async def conclude(self, errand: Errand, proven: Proven) -> None:
+        """On record."""
+        assert proven is PROVEN
+        self.recorded[errand.id] = self.due.clock.now()
+        await self.due.commit(Change(done=(errand.id,)))
+
+
 def play(story: Callable[[Due, ReapLeases], Awaitable[None]], *waiting: Errand) -> None:
     """Tell `story` in virtual time while the reaper runs."""
 
@@ -150,3 +179,43 @@ def test_what_cannot_be_given_back_is_claimed_again_though_others_are_worked_on(
         assert [due.taken[errand] for errand in stranded] == [2] * SLOTS_PER_TARGET
 
     play(story, *errands(2 * SLOTS_PER_TARGET, DEAD, 1))
+
+
+def test_what_many_destructions_proved_is_recorded_together() -> None:
+    async def story(due: Due, reap: ReapLeases) -> None:
+        target = AtOnce(due)
+        reap._reaping = cast("Reaping", target)
+        await due.clock.sleep(5.0)
+
+        assert due.waiting == {}
+        assert len(set(target.recorded.values())) <= 60, "a write for each"
+        assert not reap._held
+
+    play(story, *errands(200, HEALTHY, 1))
+
+
+def test_a_single_proof_is_recorded_at_once() -> None:
+    async def story(due: Due, reap: ReapLeases) -> None:
+        target = AtOnce(due)
+        reap._reaping = cast("Reaping", target)
+        await due.clock.sleep(1.0)
+
+        (recorded,) = target.recorded.values()
+        assert recorded - START < timedelta(seconds=0.01)
+
+    play(story, *errands(1, HEALTHY, 1))
+
+
+def test_a_proof_does_not_wait_for_a_target_that_hangs_afterwards() -> None:
+    waiting = errands(2 * SLOTS_PER_TARGET, HEALTHY, 1)
+    early, late = waiting[:SLOTS_PER_TARGET], waiting[SLOTS_PER_TARGET:]
+
+    async def story(due: Due, reap: ReapLeases) -> None:
+        target = AtOnce(due, hangs={one.id for one in late})
+        reap._reaping = cast("Reaping", target)
+        await due.clock.sleep(0.5)
+
+        assert target.recorded.keys() == {one.id for one in early}
+        assert reap._held == {one.id for one in late}
+
+    play(story, *waiting)

@@ -8,6 +8,7 @@ session in the same commit.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
@@ -72,6 +73,14 @@ class Look:
     used: Counted | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A look that saw a credential gone, and the lease as it was on record before the target was asked."""
+
+    lease: Lease
+    look: Look
+
+
 class Reaping:
     """Carries out errands against their targets."""
 
@@ -84,8 +93,8 @@ class Reaping:
         self._kept = kept
         self._tolerance = tolerance
 
-    async def attempt(self, errand: Errand) -> Later | None:
-        """Try once; None when the errand is done and on record as done.
+    async def attempt(self, errand: Errand) -> Later | Proven | None:
+        """Try once; None when the errand is done and on record as done, a proof when only that is left.
 
         Raises:
             TargetError: the target failed, or did not answer.
@@ -105,7 +114,13 @@ class Reaping:
                 assert_never(errand.kind)
 
     # -- destroy -----------------------------------------------------------------------
-    async def _destroy(self, errand: Errand, lease: Lease) -> Later | None:
+    async def conclude(self, errand: Errand, proven: Proven) -> Later | None:
+        """Put on record what a destruction proved; None when the errand is done."""
+        return await decide_until_it_lands(
+            lambda: self._record_absence(errand, proven.lease, proven.look), self._clock
+        )
+
+    async def _destroy(self, errand: Errand, lease: Lease) -> Later | Proven | None:
         if lease.state is not LeaseState.DESTROYING:  # destroyed already, by another errand
             await self._store.commit(Change(done=(errand.id,)))
             return None
@@ -117,7 +132,7 @@ class Reaping:
         began = self._clock.now()
         seen = self._judged(await provider.observe(ref), began)
         used = await _counted(provider, lease, ref) if seen.presence is Presence.ABSENT else None
-        return await self._conclude(errand, lease, Look(seen, began, used))
+        return self._judge(lease, Look(seen, began, used))
 
     async def _locate(self, lease: Lease, provider: Provider) -> Lease:
         """The lease with its immutable id on record, if the target has a credential for it.
@@ -140,13 +155,11 @@ class Reaping:
 
         return await decide_until_it_lands(record, self._clock)
 
-    async def _conclude(self, errand: Errand, lease: Lease, look: Look) -> Later | None:
+    def _judge(self, lease: Lease, look: Look) -> Later | Proven:
         seen = look.seen
         match seen.presence:
             case Presence.ABSENT:
-                return await decide_until_it_lands(
-                    lambda: self._record_absence(errand, lease, look), self._clock
-                )
+                return Proven(lease, look)
             case Presence.QUARANTINED:
                 left = ", ".join(f"{name}={value}" for name, value in sorted(seen.detail.items()))
                 return Later("quarantined", residual=left or "owned objects")
@@ -178,8 +191,9 @@ class Reaping:
 
         `known` is the lease as it was on record before the target was asked.
         """
-        session = await self._store.session(errand.session)
-        leases = await self._store.leases(errand.session)
+        session, leases = await asyncio.gather(
+            self._store.session(errand.session), self._store.leases(errand.session)
+        )
         lease = next((one for one in leases if one.id == errand.lease), None)
         if session is None or lease is None or lease.state is not LeaseState.DESTROYING:
             await self._store.commit(Change(done=(errand.id,)))

@@ -1,7 +1,8 @@
 """Carry out errands until each is done: destroy, observe, retry for ever, escalate.
 
 One dead target must not delay another, so each has slots of its own and a short queue before
-them; of a target whose queue is not almost empty nothing is claimed. A hold is short and
+them; of a target whose queue is not almost empty nothing is claimed. What several destructions
+proved is put on record together where more are waiting: one durable write. A hold is short and
 renewed while its errand waits or is worked on, so that what a dead node held is soon free.
 Correctness never depends on who holds an errand: a hold that ran out only means that work is
 done twice.
@@ -12,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import Counter, deque
+from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from sojourn.config import Settings
 from sojourn.core.change import Change, Errand, pin
@@ -27,16 +29,19 @@ from sojourn.ports.provider import Providers
 from sojourn.ports.store import SessionFilter, Store
 from sojourn.services._errands import made_at
 from sojourn.services._kept import KeptSecrets
-from sojourn.services._reaping import Later, Reaping
+from sojourn.services._reaping import Later, Proven, Reaping
 
-SLOTS_PER_TARGET: Final = 4
-"""Connections one target must spare for us; more would not make its DROPs faster."""
+SLOTS_PER_TARGET: Final = 8
+"""Twice the connections that a provider keeps: what one target is sent goes on while we read and write."""
 
 _CLAIM_AT_ONCE: Final = 16
-"""A claim is a durable write, which a destruction should not wait for: one serves four rounds of slots."""
+"""A claim is a durable write, which a destruction should not wait for: one serves two rounds of slots."""
 
 _ALMOST_EMPTY: Final = SLOTS_PER_TARGET
 """With so much left in a target's queue the next claim is there in time."""
+
+_TOGETHER_S: Final = 0.1
+"""How long a proof waits for others to be recorded with it, while its target has more to do."""
 
 _FIRST_RETRY_S: Final = 0.1
 LOOK_EVERY_S: Final = 1.0
@@ -71,6 +76,7 @@ class ReapLeases:
         self._reaping = Reaping(store, clock, providers, kept=kept, tolerance=settings.tolerance)
         self._busy: Counter[TargetId] = Counter()
         self._queues: dict[TargetId, deque[Errand]] = {}  # claimed, and not begun
+        self._proven: dict[TargetId, list[tuple[Errand, Proven]]] = {}  # and not on record
         self._held: set[ErrandId] = set()
         self._freed = asyncio.Event()
         self._looked_at = float("-inf")
@@ -88,6 +94,7 @@ class ReapLeases:
         """Keep claiming; `woken` is set when a commit queued an errand. Never returns."""
         self._busy.clear()  # after an error nothing is under way
         self._queues.clear()
+        self._proven.clear()
         self._held.clear()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_holding())
@@ -113,14 +120,14 @@ class ReapLeases:
         for target in sorted({errand.target for errand in claimed}):
             for _ in range(min(SLOTS_PER_TARGET - self._busy[target], len(self._queues[target]))):
                 self._busy[target] += 1
-                group.create_task(self._work_through(target))
+                group.create_task(self._work_through(target, group))
         return len(claimed)
 
     def _supplied(self) -> list[TargetId]:
         """The targets that have enough to do."""
         return [target for target, queue in self._queues.items() if len(queue) > _ALMOST_EMPTY]
 
-    async def _work_through(self, target: TargetId) -> None:
+    async def _work_through(self, target: TargetId, group: asyncio.TaskGroup) -> None:
         """One slot of `target`: one errand after another until none is left."""
         queue = self._queues[target]
         try:
@@ -128,7 +135,9 @@ class ReapLeases:
                 errand = queue.popleft()
                 if len(queue) <= _ALMOST_EMPTY:
                     self._freed.set()
-                await self._carry_out(errand)
+                proven = await self._carry_out(errand, self._reaping.attempt(errand))
+                if proven is not None:
+                    await self._record(errand, proven, group)
         finally:
             self._busy[target] -= 1
             if not self._busy[target]:
@@ -158,16 +167,42 @@ class ReapLeases:
             for wait in waits:
                 wait.cancel()
 
-    async def _carry_out(self, errand: Errand) -> None:
+    async def _carry_out(
+        self, errand: Errand, work: Coroutine[Any, Any, Later | Proven | None]
+    ) -> Proven | None:
+        """Do a part of an errand in its time; what is not to go on is given back, and held no more."""
+        outcome: Later | Proven | None = None
         try:
             async with asyncio.timeout(self._settings.attempt_within.total_seconds()):
-                later = await self._reaping.attempt(errand)
-                if later is not None:
-                    await self._give_back(errand, later)
+                outcome = await work
+                if isinstance(outcome, Later):
+                    await self._give_back(errand, outcome)
         except (SojournError, TimeoutError) as error:
             await self._recover(errand, error)
         finally:
-            self._held.discard(errand.id)
+            if not isinstance(outcome, Proven):
+                self._held.discard(errand.id)
+        return outcome if isinstance(outcome, Proven) else None
+
+    async def _record(self, errand: Errand, proven: Proven, group: asyncio.TaskGroup) -> None:
+        """Soon, together with others, if this target has more to do; else at once."""
+        waiting = self._proven.setdefault(errand.target, [])
+        waiting.append((errand, proven))
+        if not self._queues[errand.target]:
+            await self._record_all(errand.target)
+        elif len(waiting) == 1:
+            group.create_task(self._record_soon(errand.target))
+
+    async def _record_soon(self, target: TargetId) -> None:
+        await self._clock.sleep(_TOGETHER_S)
+        await self._record_all(target)
+
+    async def _record_all(self, target: TargetId) -> None:
+        """All that was proven of `target` and is not on record; the store makes one write of it."""
+        proofs = self._proven.pop(target, [])
+        await asyncio.gather(
+            *(self._carry_out(errand, self._reaping.conclude(errand, proven)) for errand, proven in proofs)
+        )
 
     async def _recover(self, errand: Errand, error: SojournError | TimeoutError) -> None:
         why = str(error) or "timeout"
