@@ -172,7 +172,7 @@ def main(each: int, rounds: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=400)
+    parser.add_argument("--each", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     main(asked.each, asked.rounds)
