@@ -49,5 +49,5 @@ def test_five_kills_under_load_lose_nothing(dig: Dig, store: str) -> None:
 def test_a_hundred_kills_under_load_lose_nothing(dig: Dig, store: str) -> None:
     counts = crashed(dig, store, 100)
 
+    assert counts["leaving"] > counts["kills"]
     print(json.dumps({"store": store, **counts}))
-    assert counts["leaving"] > counts["kills"] / 4, "the lives were too short to have answered much"

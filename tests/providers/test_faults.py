@@ -55,7 +55,7 @@ async def reaped(kit: Kit, handle: str) -> bool:
             await kit.provider.destroy(Ref(handle, found))
         return await kit.absent(Ref(handle, found))
 
-    return await until_async(gone, within_s=10)
+    return await until_async(gone, within_s=3)
 
 
 async def cut_at_each_message(
