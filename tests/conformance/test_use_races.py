@@ -1,6 +1,6 @@
 """Races about use, by two nodes on one PostgreSQL: the last of a budget, the last renewal, a removed right.
 
-Two rounds of two hundred by default; the slow tests run a hundred rounds.
+Five rounds of two hundred by default; the slow tests run a hundred rounds.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ RACES = [the_last_of_a_budget, a_renewal_and_a_kill, a_removed_right_and_its_use
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.__name__)
 async def test_exactly_one_wins_and_nothing_that_was_taken_away_is_used(server: str, race: Race) -> None:
-    print(await races(server, race, 2))
+    print(await races(server, race, 5))
 
 
 @pytest.mark.slow
