@@ -1,4 +1,4 @@
-"""Where MariaDB and Oracle's MySQL differ, as texts. Nothing else in this package asks which one it is.
+"""Where MariaDB and MySQL differ, as texts; how accounts are made differs too (`compound`, `packet`).
 
 What a server is, it says in its greeting; preflight refuses one that only speaks alike.
 """

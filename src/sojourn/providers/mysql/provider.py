@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Final
 
 from sojourn.core.lease import Counted
@@ -97,7 +98,7 @@ class MySQL:
                 birth = self._birth(user, secret, deadline, template)
                 call.sent = True
                 try:
-                    await (packet if connection.dialect is MYSQL else compound).issue(connection, birth)
+                    await _way(connection).issue(connection, birth)
                 except Answered as error:
                     await _mend(connection, error, template)
                     raise
@@ -129,7 +130,7 @@ class MySQL:
                 deadline = await self._deadline(connection, intent)
                 birth = self._birth(user, secret, deadline, template)
                 call.sent = True
-                await (packet if connection.dialect is MYSQL else compound).thaw(connection, birth)
+                await _way(connection).thaw(connection, birth)
             return Issued(user, self._connection_of(user, template), secret)
 
     async def destroy(self, ref: Ref) -> None:
@@ -225,6 +226,11 @@ class MySQL:
         }
         database = template.database or next(iter(template.schemas), None)
         return {**told, "database": database} if database else told
+
+
+def _way(connection: Connection) -> ModuleType:
+    """How accounts are made there: the one place that asks which kind of server it is."""
+    return packet if connection.dialect is MYSQL else compound
 
 
 async def _mend(connection: Connection, error: Answered, template: Template) -> None:

@@ -15,6 +15,7 @@ from sojourn.core.secret import Secret
 from sojourn.providers._common.address import Address
 from sojourn.providers._common.call import Failures
 from sojourn.providers.mysql.dialect import Dialect, dialect_of
+from sojourn.providers.mysql.names import account
 from sojourn.providers.mysql.statements import DEADLINE_PASSED, HANDLE_TAKEN, MISSING_OBJECT, SIGHT
 
 CONNECT_SECONDS: Final = 3.0
@@ -171,7 +172,9 @@ async def _see(connection: Connection) -> None:
         await connection.fetch(f"SELECT {SIGHT}")
     except Answered as blind:
         told = ServerError(blind.code, blind.number, "the admin cannot see the connections of others")
-        told.mend = "GRANT PROCESS ON *.* to the admin"
+        ((name,),) = await connection.fetch("SELECT CURRENT_USER()")
+        user, _, host = str(name).rpartition("@")
+        told.mend = f"GRANT PROCESS ON *.* TO {account(user, host)};"
         raise told from blind
 
 
