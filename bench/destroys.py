@@ -30,7 +30,7 @@ import asyncpg
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the servers of the tests serve here too
 
-from bench.harness import Figure, publish, said  # noqa: E402
+from bench.harness import Figure, place, publish, said  # noqa: E402
 from tests.acceptance.books import GRANT, Books, with_books  # noqa: E402
 from tests.rig.poll import until  # noqa: E402
 from tests.rig.postgres import PostgresServer  # noqa: E402
@@ -89,8 +89,9 @@ def apart(postgres: PostgresServer, system: System) -> Iterator[None]:
     """The target's server on the first core; ours, and we, on the others."""
     before = os.sched_getaffinity(0)
     first, others = {min(before)}, before - {min(before)}
-    _place(_family(int((postgres.directory / "data/postmaster.pid").read_text().split()[0])), first)
-    _place([system.program.pid], others)
+    for process in _family(int((postgres.directory / "data/postmaster.pid").read_text().split()[0])):
+        place(process, first)
+    place(system.program.pid, others)
     os.sched_setaffinity(0, others)
     try:
         yield
@@ -102,12 +103,6 @@ def _family(pid: int) -> list[int]:
     """A process and its children; those to come take after it."""
     kids = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
     return [pid, *map(int, kids)]
-
-
-def _place(processes: Sequence[int], cores: set[int]) -> None:
-    for process in processes:
-        for thread in Path(f"/proc/{process}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), cores)
 
 
 # -- ours ------------------------------------------------------------------------------------
@@ -172,7 +167,7 @@ def main(each: int, rounds: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=200)
+    parser.add_argument("--each", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     main(asked.each, asked.rounds)

@@ -97,3 +97,9 @@ def _tables(figures: Sequence[Figure]) -> str:
 def _table(columns: tuple[str, ...], rows: Sequence[Figure]) -> str:
     lines = [columns, tuple("---" for _ in columns), *(tuple(str(row[c]) for c in columns) for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def place(process: int, cores: set[int]) -> None:
+    """Let every thread of a process, and those to come, run on these cores only."""
+    for thread in os.listdir(f"/proc/{process}/task"):
+        os.sched_setaffinity(int(thread), cores)

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the servers of the tests serve here too
 
 from bench._wire import Reply, form, rate  # noqa: E402
-from bench.harness import Figure, publish, said, spread  # noqa: E402
+from bench.harness import Figure, place, publish, said, spread  # noqa: E402
 from tests.rig.postgres import PostgresServer  # noqa: E402
 from tests.rig.program import Program, free_port  # noqa: E402
 from tests.rig.system import AUDIENCE, System  # noqa: E402
@@ -72,8 +72,7 @@ def started() -> Plane:
 
 def pin(pid: int) -> None:
     """Let a process run on the first core only, and us on the others."""
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        os.sched_setaffinity(int(thread), {0})
+    place(pid, {0})
     others = set(range(os.cpu_count() or 1)) - {0}
     os.sched_setaffinity(0, others or {0})
 
