@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 
@@ -27,6 +28,8 @@ from tests.rig.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
 
+Maria = TypeVar("Maria", bound=MariaServer)
+
 _ITEMS = 5
 
 
@@ -38,27 +41,27 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def maria() -> Iterator[MariaServer]:
-    server = MariaServer()
+@contextmanager
+def started(server: Maria) -> Iterator[Maria]:
     try:
         server.start()
         prepare_maria(server)
-        server.sql("SET GLOBAL userstat = 1")
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="module")
+def maria() -> Iterator[MariaServer]:
+    with started(MariaServer()) as server:
+        server.sql("SET GLOBAL userstat = 1")
+        yield server
 
 
 @pytest.fixture(scope="module")
 def mysql() -> Iterator[MySQLServer]:
-    server = MySQLServer()
-    try:
-        server.start()
-        prepare_maria(server)
+    with started(MySQLServer()) as server:
         yield server
-    finally:
-        server.remove()
 
 
 @dataclass
