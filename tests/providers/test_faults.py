@@ -47,15 +47,12 @@ async def behind(kit: Kit, **settings: float) -> AsyncIterator[tuple[Proxy, Prov
 
 
 async def reaped(kit: Kit, handle: str) -> bool:
-    """Whether the handle is gone after a round of the reaper, which looks until it is."""
-    found: str | None = None
+    """Whether the handle is gone after rounds of the reaper, which looks and destroys until it is."""
 
     async def gone() -> bool:
-        nonlocal found
-        if found is None:  # what was sent may still be under way
-            found = await kit.provider.locate(handle)
-            if found is not None:
-                await kit.provider.destroy(Ref(handle, found))
+        found = await kit.provider.locate(handle)  # what was sent may still be under way
+        if found is not None:
+            await kit.provider.destroy(Ref(handle, found))
         return await kit.absent(Ref(handle, found))
 
     return await until_async(gone, within_s=3)
