@@ -149,7 +149,15 @@ class _Keeper:
                 self._tell({"exit": self._code})
 
     def _finish(self) -> None:
-        """End what is left: ask, wait, then kill until nothing remains."""
+        # Without a command there is nothing below: a refused session costs no walk through /proc.
+        ended, killed = self._end_all() if self._child else (0, 0)
+        remove_group(self._group)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)  # the wrapper may not live to do it
+        self._tell({"gone": ended, "killed": killed})
+
+    def _end_all(self) -> tuple[int, int]:
+        """End what is left: ask, wait, then kill until nothing remains; how many each was."""
         left = self._left()
         send(left, signal.SIGTERM)
         send(left, signal.SIGCONT)
@@ -159,10 +167,7 @@ class _Keeper:
             killed += kill_all(os.getpid(), self._group)
             self._until(lambda: not self._left(), GRACE_S)
         self._reap()
-        remove_group(self._group)
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)  # the wrapper may not live to do it
-        self._tell({"gone": len(left), "killed": killed})
+        return len(left), killed
 
     def _left(self) -> list[int]:
         return sorted({*descendants(os.getpid()), *members(self._group)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +10,9 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    sys.exit(int(dispatch(words)))
+    code = int(dispatch(words))
+    gc.freeze()  # the process is over: nothing in it is worth a search for garbage
+    sys.exit(code)
 
 
 def dispatch(words: Sequence[str]) -> int:

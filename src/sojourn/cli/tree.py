@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-_PROC: Final = Path("/proc")
 _PASSES: Final = 50  # of freezing; each finds what was forked during the one before
 
 
@@ -17,7 +16,7 @@ def descendants(root: int) -> list[int]:
     """Every living descendant of `root`, without zombies."""
     children: dict[int, list[int]] = {}
     dead: set[int] = set()
-    for entry in os.listdir(_PROC):
+    for entry in os.listdir("/proc"):
         if not entry.isdecimal():
             continue
         pid, found = int(entry), _parent_and_state(entry)
@@ -100,7 +99,8 @@ def remove_group(group: Path | None) -> None:
 
 def _parent_and_state(pid: str) -> tuple[int, str] | None:
     try:
-        stat = (_PROC / pid / "stat").read_text(errors="replace")
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            stat = file.read()
     except OSError:
         return None
     # The name, in parentheses, may hold anything, parentheses too.
