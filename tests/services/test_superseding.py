@@ -15,17 +15,21 @@ from tests.services.rig import play
 from tests.sim.world import Node, World
 
 
-async def _succeed(world: World, process: Node, named: SessionId, *, ref: str = "1") -> Session:
-    asked = replace(world.ask(), supersedes=named, task=Task("demo", ref))
+async def _succeed(world: World, process: Node, named: SessionId, *grants: str, ref: str = "1") -> Session:
+    asked = replace(world.ask(*grants), supersedes=named, task=Task("demo", ref))
     opening = await process.open(asked)
     return (await process.activate(opening.session)).session
 
 
-def test_a_successor_that_is_active_ends_the_session_it_names() -> None:
+@pytest.mark.parametrize("after", [(), ("api",), ("db",), ("api", "post")], ids=" ".join)
+@pytest.mark.parametrize("before", [("api",), ("db",)], ids=" ".join)
+def test_a_successor_that_is_active_ends_the_session_it_names(
+    before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
     async def story(world: World, process: Node) -> None:
-        first = (await world.open(process, "api")).session
+        first = (await world.open(process, *before)).session
 
-        second = await _succeed(world, process, first.id)
+        second = await _succeed(world, process, first.id, *after)
 
         states = {one.id: (one.state, one.cause) for one in world.store.all_sessions()}
         state, cause = states[first.id]

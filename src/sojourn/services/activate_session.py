@@ -92,12 +92,13 @@ class ActivateSession:
         try:
             await self._require_spared(session)
             targets = await self._targets(session)
-            if not targets:
+            if targets:
+                session, sending = await self._plan(session, targets)
+                await self._issue(sending, targets)
+                activation = await self._activate(session, sending, targets)
+            else:
                 sending = Sending([])  # nothing to make, so nothing to record before it is made
-                return await self._activate_bare(session)
-            session, sending = await self._plan(session, targets)
-            await self._issue(sending, targets)
-            activation = await self._activate(session, sending, targets)
+                activation = await self._activate_bare(session)
             await supersede(self._end, activation.session)
             return activation
         except SojournError as error:
