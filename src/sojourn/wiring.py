@@ -309,7 +309,7 @@ class Deployment:
             login=register.login,
             register_client=register,
             federate_client=FederateClient(store, clock, entropy, settings.issuer),
-            remove_client=RemoveClient(store, clock, end),
+            remove_client=RemoveClient(store, clock, end, OrderKill(store, clock, entropy, settings)),
             apply_charter=ApplyCharter(store, clock, entropy),
             apply_policy=self._rules.apply,
             explain=self._rules.explain,

@@ -21,6 +21,7 @@ from sojourn.core.ids import CLIENT, ClientId, from_uuid
 from sojourn.core.session import State, begin_end, request
 from sojourn.jose import Es256Key, VerifyKey
 from sojourn.services.end_session import EndSession
+from sojourn.services.order_kill import OrderKill
 from sojourn.services.register_client import INVITATION, RegisterClient, invitation_key
 from sojourn.services.remove_client import RemoveClient
 from tests.rig.store import a_session
@@ -43,7 +44,9 @@ def registering(store: SqlStore) -> RegisterClient:
 
 
 def removing(store: SqlStore) -> RemoveClient:
-    return RemoveClient(store, CLOCK, EndSession(store, CLOCK, ENTROPY, Settings("https://sojourn.example")))
+    settings = Settings("https://sojourn.example")
+    end, order = EndSession(store, CLOCK, ENTROPY, settings), OrderKill(store, CLOCK, ENTROPY, settings)
+    return RemoveClient(store, CLOCK, end, order)
 
 
 async def invite(store: SqlStore, *, minutes: int = 15) -> None:

@@ -1,4 +1,4 @@
-"""Ends that were reported before the session was there: news may be faster than an open."""
+"""Ends that were reported: before the session was there, or by news that nobody lived to act upon."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class ApproveSession:
         return await decide_again(attempt, self._clock)
 
     async def withdraw(self, approval_id: ApprovalId, by: Client) -> Approval:
-        """Take a yes back: what it allowed ends.
+        """Take a yes back: what it allowed ends, first of all, so that nothing outlives its yes.
 
         Raises:
             NotFound: code `unknown_task`.
@@ -105,13 +105,12 @@ class ApproveSession:
 
         async def attempt() -> Approval:
             step = withdraw(await self._read(approval_id), by, self._clock.now())
+            if step.row.session is not None:
+                await self._end(step.row.session, Cause(Reason.APPROVAL_WITHDRAWN, f"client:{by.name}"))
             await self._store.commit(Change(steps=(step,), pins=(pin(RowKind.CLIENT, by),)))
             return step.row
 
-        taken = await decide_again(attempt, self._clock)
-        if taken.session is not None:
-            await self._end(taken.session, Cause(Reason.APPROVAL_WITHDRAWN, f"client:{by.name}"))
-        return taken
+        return await decide_again(attempt, self._clock)
 
     async def ask_for_template(self, charter_name: str, by: Client) -> Approval:
         """Ask for the approval of a whole charter version: its sessions then open unasked.

@@ -18,6 +18,7 @@ from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Invalid, NotFound
 from sojourn.core.ids import CLIENT, KILL, ClientId, KillId, SessionId, from_uuid
 from sojourn.core.kill import Kill, KillState, Selector, Selects, number, order
+from sojourn.core.record import Row, Step
 from sojourn.core.session import Session, State
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
@@ -76,10 +77,12 @@ class OrderKill:
         detail: str = "",
         confirm: str | None = None,
         reason: Reason = Reason.KILLED,
+        along: tuple[Step[Row], ...] = (),
     ) -> Kill:
-        """The order, on record: from here on guards refuse what it covers.
+        """The order, on record: from here on guards refuse what it covers. `along` lands with it or not.
 
         Raises:
+            Conflict: code `stale`; a row of `along` was changed meanwhile.
             NotFound: codes `unknown_client`, `unknown_session`, `unknown_charter`.
             Invalid: codes `bad_selector`, `not_confirmed`.
             Unavailable: the store could not answer; the order may or may not have landed.
@@ -96,7 +99,7 @@ class OrderKill:
             cause=Cause(reason, by, detail),
             ordered_at=now,
         )
-        change = Change(steps=(order(kill),), revocations=await self._entries(kill), ending=True)
+        change = Change(steps=(*along, order(kill)), revocations=await self._entries(kill), ending=True)
         head = await self._store.commit(change)
         return await decide_until_it_lands(lambda: self._number(kill.id, head.feed_n), self._clock)
 
