@@ -19,13 +19,13 @@ from sojourn.cli.federation import Issuer, Match, Platform, rule_of
 from sojourn.cli.manage import AsJson
 from sojourn.cli.manage import Profile as Chosen
 from sojourn.cli.output import show_json, show_table
-from sojourn.client.caller import prove, send_json, with_nonce
+from sojourn.client.caller import ClientCaller, prove, send_json, with_nonce
 from sojourn.client.clock import EdgeClock
 from sojourn.client.jsonfacts import members, text, text_or_none
 from sojourn.client.profile import Profile, profile_path, save_profile
 from sojourn.client.signing import Es256Key
 from sojourn.client.transport import Answer, Transport
-from sojourn.core.errors import Conflict, Invalid
+from sojourn.core.errors import Conflict, Invalid, NotFound
 
 app = App(name="client", help="Who may ask: workloads, guards and operators.")
 
@@ -129,10 +129,12 @@ def list_clients(*, profile: Chosen = None, as_json: AsJson = False) -> int:
 
 @app.command
 def rm(client: str, /, *, profile: Chosen = None, as_json: AsJson = False) -> int:
-    """Remove a client; its sessions end."""
+    """Remove a client, by its id or its name; its sessions end."""
 
     def work() -> int:
-        answer = caller_of(profile).ask("DELETE", f"/v1/clients/{name_in_path(client)}").json()
+        caller = caller_of(profile)
+        found = _id_of(caller, client)
+        answer = caller.ask("DELETE", f"/v1/clients/{name_in_path(found)}").json()
         if as_json:
             show_json(answer)
         else:
@@ -140,6 +142,20 @@ def rm(client: str, /, *, profile: Chosen = None, as_json: AsJson = False) -> in
         return Exit.OK
 
     return guarded(work, as_json=as_json)
+
+
+def _id_of(caller: ClientCaller, named: str) -> str:
+    if named.startswith("cli_"):
+        return named
+    living = (
+        one
+        for one in members(caller.ask("GET", "/v1/clients").json(), "clients")
+        if one.get("name") == named and one.get("removed_at") is None
+    )
+    found = next(living, None)
+    if found is None:
+        raise NotFound("unknown_client", f"there is no client `{named}`; `sojourn client ls` shows them")
+    return text(found, "id")
 
 
 def login(
