@@ -13,6 +13,7 @@ from sojourn.core.errors import Refused, Unavailable
 from sojourn.core.session import LEAVING, Session
 from sojourn.ports.store import Head
 from sojourn.services.carry_out_kills import CarryOutKills
+from sojourn.services.offboard_owner import OffboardOwner
 from sojourn.services.order_kill import OrderKill
 from sojourn.services.remove_client import RemoveClient
 from tests.services.rig import play
@@ -100,6 +101,36 @@ def test_no_session_outlives_its_client(*, waits: bool) -> None:
         return interrupted
 
     assert at_every_commit(story) == 3
+
+
+def test_no_session_outlives_the_client_of_an_owner_who_left() -> None:
+    async def story(world: World, process: Node, commits: int) -> bool:
+        store, clock, entropy, settings = process.store, world.clock, world.entropy, world.settings
+        desk = Desk(world, process)
+        await desk.furnish()  # from here on the charter is of another owner than the client
+        await desk.approve_template()
+        opening = await process.open(world.ask())
+        await process.activate(opening.session)
+        offboard = OffboardOwner(store, clock, OrderKill(store, clock, entropy, settings))
+
+        interrupted = await die_after(
+            world, commits, lambda: offboard(world.client.owner, by=desk.people["ada"])
+        )
+
+        async def settled() -> bool:
+            await clock.sleep(5)
+            await CarryOutKills(store, clock, process.end).run_once()
+            client = await store.client(world.client.id)
+            assert client is not None
+            assert client.removed_at is None or the_session(world).state in LEAVING
+            return client.removed_at is not None
+
+        if not await settled():
+            await offboard(world.client.owner, by=desk.people["ada"])
+            assert await settled()
+        return interrupted
+
+    assert at_every_commit(story) == 6
 
 
 def test_a_beat_ends_what_was_reported_over_to_somebody_who_died() -> None:

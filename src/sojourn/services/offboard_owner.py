@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from sojourn.core.change import Change
 from sojourn.core.client import Client, remove
 from sojourn.core.ending import Reason
 from sojourn.core.errors import NotFound, Refused
 from sojourn.core.ids import ClientId
 from sojourn.core.kill import Kill, Selects
+from sojourn.core.record import Row, Step
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Store
 from sojourn.services._retry import decide_again
@@ -57,18 +57,19 @@ class OffboardOwner:
             raise Refused("offboards_itself", "somebody else must offboard the owner of this very caller")
         kills = [await self._end(Selects.OWNER, owner, by, detail)]
         for client in seen.clients:
-            # The client first: opening pins it, so that no session of its can follow.
-            await decide_again(partial(self._remove, client.id), self._clock)
-            kills.append(await self._end(Selects.CLIENT, client.id, by, detail))
+            # In one commit, and opening pins the client: no session of its can follow, and none is left.
+            kills.append(await decide_again(partial(self._remove, client.id, by, detail), self._clock))
         return Offboarding(owner, seen.clients, seen.charters, seen.counts, tuple(kills))
 
-    async def _end(self, kind: Selects, name: str, by: Client, detail: str) -> Kill:
+    async def _end(
+        self, kind: Selects, name: str, by: Client, detail: str, *, along: tuple[Step[Row], ...] = ()
+    ) -> Kill:
         source = f"client:{by.name}"
-        return await self._order(kind, name, by=source, detail=detail, reason=Reason.OWNER_LEFT)
+        return await self._order(kind, name, by=source, detail=detail, reason=Reason.OWNER_LEFT, along=along)
 
-    async def _remove(self, client_id: ClientId) -> None:
+    async def _remove(self, client_id: ClientId, by: Client, detail: str) -> Kill:
         client = await self._store.client(client_id)
         if client is None:
             raise NotFound("unknown_client", f"there is no client `{client_id[:40]}`")
-        if client.removed_at is None:
-            await self._store.commit(Change(steps=(remove(client, self._clock.now()),)))
+        along = (remove(client, self._clock.now()),) if client.removed_at is None else ()
+        return await self._end(Selects.CLIENT, client.id, by, detail, along=along)
