@@ -309,7 +309,7 @@ class Deployment:
             login=register.login,
             register_client=register,
             federate_client=FederateClient(store, clock, entropy, settings.issuer),
-            remove_client=RemoveClient(store, clock, end, OrderKill(store, clock, entropy, settings)),
+            remove_client=RemoveClient(store, clock, OrderKill(store, clock, entropy, settings)),
             apply_charter=ApplyCharter(store, clock, entropy),
             apply_policy=self._rules.apply,
             explain=self._rules.explain,
@@ -355,7 +355,7 @@ class Deployment:
         approve = ApproveSession(store, clock, entropy, self._end, may=self._rules.book.require_approve)
         return Governance(
             order_kill=order,
-            offboard=OffboardOwner(store, clock, order),
+            offboard=OffboardOwner(store, order, RemoveClient(store, clock, order)),
             lower=LowerGrants(store, clock, entropy, providers=self._providers, settings=settings),
             enter_phase=EnterPhase(store, clock, NarrowSession(store, clock, entropy, settings)),
             approve=approve,

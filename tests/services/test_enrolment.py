@@ -20,6 +20,7 @@ from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, SojournErr
 from sojourn.core.ids import CLIENT, ClientId, from_uuid
 from sojourn.core.session import State, begin_end, request
 from sojourn.jose import Es256Key, VerifyKey
+from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.end_session import EndSession
 from sojourn.services.order_kill import OrderKill
 from sojourn.services.register_client import INVITATION, RegisterClient, invitation_key
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.anyio
 LINK = "the-secret-of-the-link"
 DONE = Cause(Reason.COMPLETED, "cli_x")
 CLOCK, ENTROPY = SystemClock(), SystemEntropy()
+SETTINGS = Settings("https://sojourn.example")
 
 
 @pytest.fixture
@@ -44,9 +46,7 @@ def registering(store: SqlStore) -> RegisterClient:
 
 
 def removing(store: SqlStore) -> RemoveClient:
-    settings = Settings("https://sojourn.example")
-    end, order = EndSession(store, CLOCK, ENTROPY, settings), OrderKill(store, CLOCK, ENTROPY, settings)
-    return RemoveClient(store, CLOCK, end, order)
+    return RemoveClient(store, CLOCK, OrderKill(store, CLOCK, ENTROPY, SETTINGS))
 
 
 async def invite(store: SqlStore, *, minutes: int = 15) -> None:
@@ -192,6 +192,7 @@ async def test_a_removed_client_loses_every_session_it_opened_and_no_other(store
     await store.commit(Change(steps=(over, *mine[1:], other)))
 
     removed = await removing(store)(gone.id, by="ada")
+    await CarryOutKills(store, CLOCK, EndSession(store, CLOCK, ENTROPY, SETTINGS)).run_once()
     again = await removing(store)(gone.id, by="bob")
 
     found = {one.id: one for one in [await store.session(step.row.id) for step in (*mine, other)] if one}

@@ -3,53 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 
 import pytest
 
 from sojourn.core.approval import ApprovalState
 from sojourn.core.change import Change
-from sojourn.core.errors import Refused, Unavailable
+from sojourn.core.ending import Cause, Reason
+from sojourn.core.errors import Refused
 from sojourn.core.session import LEAVING, Session
-from sojourn.ports.store import Head
-from sojourn.services.carry_out_kills import CarryOutKills
-from sojourn.services.offboard_owner import OffboardOwner
-from sojourn.services.order_kill import OrderKill
+from sojourn.services.mint_tokens import Token
 from sojourn.services.remove_client import RemoveClient
 from tests.services.rig import play
 from tests.services.test_approvals import Desk
-from tests.services.test_signals import Rig
+from tests.services.test_kill_by_selector import carrying_out, offboarding, ordering
+from tests.services.test_signals import RUN, Rig
+from tests.sim.gates import Crashed
+from tests.sim.scenarios import EVIDENCE
 from tests.sim.world import KEY, Node, World
 
 Work = Callable[[], Awaitable[object]]
 
 
-async def die_after(world: World, commits: int, work: Work) -> bool:
-    """Do `work` with a store that is gone after so many commits; whether it was interrupted."""
-    store, left = world.store, iter(range(commits))
-    whole = store.commit
+async def dies(world: World, process: Node, commits: int, work: Work) -> bool:
+    """Do `work` in a process that dies when so many commits have landed; whether it did."""
+    left = iter(range(commits - 1))
 
-    async def commit(change: Change) -> Head:
+    def after_commit(_: Change) -> None:
         if next(left, None) is None:
-            raise Unavailable("store_unavailable", "gone")
-        return await whole(change)
+            process.crash()
 
-    store.commit = commit  # type: ignore[method-assign]
+    if commits == 0:
+        process.crash()
+    world.store.watches.append(after_commit)
     try:
         await work()
-    except Unavailable:
+    except Crashed:
         return True
     finally:
-        store.commit = whole  # type: ignore[method-assign]
-    return False
+        world.store.watches.remove(after_commit)
+    return process.dead
 
 
-def at_every_commit(story: Callable[[World, Node, int], Awaitable[bool]]) -> int:
-    """Tell `story` with one commit more each time until nothing interrupts it; how often it was."""
-    for commits in count():
-        if not play(lambda world, process, commits=commits: story(world, process, commits)):  # type: ignore[misc]
-            return commits
-    raise AssertionError
+def at_every_commit(story: Callable[[int, World, Node], Awaitable[bool]]) -> int:
+    """Tell `story` with one commit more each time until nobody dies; how many commits there are."""
+    lived = next(commits for commits in count() if not play(partial(story, commits)))
+    return lived - 1
 
 
 def the_session(world: World) -> Session:
@@ -57,97 +57,103 @@ def the_session(world: World) -> Session:
     return session
 
 
+async def settle(world: World, process: Node) -> bool:
+    """Carry out what is on record; whether the client is removed, and then its session is leaving."""
+    await world.clock.sleep(5)
+    await carrying_out(world, process).run_once()
+    client = await process.store.client(world.client.id)
+    assert client is not None
+    assert client.removed_at is None or the_session(world).state in LEAVING
+    return client.removed_at is not None
+
+
 def test_no_session_outlives_a_yes_that_was_taken_back() -> None:
-    async def story(world: World, process: Node, commits: int) -> bool:
+    async def story(commits: int, world: World, process: Node) -> bool:
         desk = Desk(world, process)
         await desk.furnish()
         session, asked = await desk.open()
         for name in ("ada", "carol"):
             await desk.say(asked, name)
         await desk.come(session)
+        ada = desk.people["ada"]
 
-        interrupted = await die_after(
-            world, commits, lambda: desk.approve.withdraw(asked.id, desk.people["ada"])
-        )
+        died = await dies(world, process, commits, lambda: desk.approve.withdraw(asked.id, ada))
 
-        left = await process.store.approval(asked.id)
+        successor = world.start(worker=False)
+        left = await successor.store.approval(asked.id)
         assert left is not None
-        assert left.state is ApprovalState.APPROVED or the_session(world).state in LEAVING
-        if interrupted:
-            await desk.approve.withdraw(asked.id, desk.people["ada"])
+        if left.state is ApprovalState.APPROVED:
+            await Desk(world, successor).approve.withdraw(asked.id, ada)
         assert the_session(world).state in LEAVING
-        return interrupted
+        return died
 
     assert at_every_commit(story) == 2
 
 
-@pytest.mark.parametrize("waits", [False, True], ids=["active", "approved"])
-def test_no_session_outlives_its_client(*, waits: bool) -> None:
-    async def story(world: World, process: Node, commits: int) -> bool:
-        store, clock, entropy, settings = process.store, world.clock, world.entropy, world.settings
-        remove = RemoveClient(store, clock, process.end, OrderKill(store, clock, entropy, settings))
+@pytest.mark.parametrize("active", [True, False], ids=["active", "approved"])
+def test_no_session_outlives_its_client(*, active: bool) -> None:
+    async def story(commits: int, world: World, process: Node) -> bool:
         opening = await process.open(world.ask())
-        if not waits:
+        if active:
             await process.activate(opening.session)
+        remove = RemoveClient(process.store, world.clock, ordering(world, process))
 
-        interrupted = await die_after(world, commits, lambda: remove(world.client.id, by="client:ada"))
+        died = await dies(world, process, commits, lambda: remove(world.client.id, by="client:ada"))
 
-        await clock.sleep(5)
-        await CarryOutKills(store, clock, process.end).run_once()
-        client = await store.client(world.client.id)
-        assert client is not None
-        assert client.removed_at is None or the_session(world).state in LEAVING
-        assert (client.removed_at is None) == (commits == 0)
-        return interrupted
+        removed = await settle(world, world.start(worker=False))
+        assert removed == (commits > 0)
+        return died
 
-    assert at_every_commit(story) == 3
+    assert at_every_commit(story) == 2
 
 
 def test_no_session_outlives_the_client_of_an_owner_who_left() -> None:
-    async def story(world: World, process: Node, commits: int) -> bool:
-        store, clock, entropy, settings = process.store, world.clock, world.entropy, world.settings
+    async def story(commits: int, world: World, process: Node) -> bool:
         desk = Desk(world, process)
         await desk.furnish()  # from here on the charter is of another owner than the client
         await desk.approve_template()
         opening = await process.open(world.ask())
         await process.activate(opening.session)
-        offboard = OffboardOwner(store, clock, OrderKill(store, clock, entropy, settings))
+        owner, ada = world.client.owner, desk.people["ada"]
 
-        interrupted = await die_after(
-            world, commits, lambda: offboard(world.client.owner, by=desk.people["ada"])
-        )
+        died = await dies(world, process, commits, lambda: offboarding(world, process)(owner, by=ada))
 
-        async def settled() -> bool:
-            await clock.sleep(5)
-            await CarryOutKills(store, clock, process.end).run_once()
-            client = await store.client(world.client.id)
-            assert client is not None
-            assert client.removed_at is None or the_session(world).state in LEAVING
-            return client.removed_at is not None
+        successor = world.start(worker=False)
+        if not await settle(world, successor):
+            await offboarding(world, successor)(owner, by=ada)
+            assert await settle(world, successor)
+        return died
 
-        if not await settled():
-            await offboard(world.client.owner, by=desk.people["ada"])
-            assert await settled()
-        return interrupted
-
-    assert at_every_commit(story) == 6
+    assert at_every_commit(story) == 6  # the owner and two callers, each an order and its number
 
 
-def test_a_beat_ends_what_was_reported_over_to_somebody_who_died() -> None:
-    async def story(world: World, process: Node, commits: int) -> bool:
+@pytest.mark.parametrize("comes_by", ["beat", "resume"])
+def test_what_was_reported_over_ends_when_it_comes_again(comes_by: str) -> None:
+    async def story(commits: int, world: World, process: Node) -> bool:
         rig = Rig(world, process)
         await rig.furnish("said")
         await rig.open()
         session = the_session(world)
+        if comes_by == "resume":
+            await process.suspend(session.id, Cause(Reason.KILLED, "client:ada"))
+            await world.start(worker=False).reap.run_once()
 
-        interrupted = await die_after(world, commits, rig.say)
+        died = await dies(world, process, commits, rig.say)
+
+        successor = world.start(worker=False)
+        successor.vouch.observed = RUN
+
+        async def again() -> tuple[Token, ...]:
+            if comes_by == "beat":
+                return (await successor.beat(session.id, KEY)).tokens
+            return (await successor.resume(session.id, EVIDENCE, KEY)).tokens
 
         if commits == 0:  # the platform was told that its news was not taken
-            assert (await process.beat(session.id, KEY)).tokens
+            assert await again()
         else:
             with pytest.raises(Refused, match="session_ended"):
-                await process.beat(session.id, KEY)
+                await again()
             assert the_session(world).state in LEAVING
-        return interrupted
+        return died
 
     assert at_every_commit(story) == 2

@@ -21,6 +21,7 @@ from sojourn.ports.store import KillFilter
 from sojourn.services.carry_out_kills import CarryOutKills
 from sojourn.services.offboard_owner import OffboardOwner
 from sojourn.services.order_kill import OrderKill
+from sojourn.services.remove_client import RemoveClient
 from tests.services.rig import play
 from tests.sim.laws import RecordingSigner
 from tests.sim.scenarios import KILL as KILLED
@@ -207,12 +208,16 @@ def test_many_ends_fall_back_to_single_ones_when_a_row_moved() -> None:
     play(story)
 
 
+def offboarding(world: World, process: Node) -> OffboardOwner:
+    store, order = process.store, ordering(world, process)
+    return OffboardOwner(store, order, RemoveClient(store, world.clock, order))
+
+
 def test_an_offboarded_owner_leaves_no_session_no_caller_and_no_charter() -> None:
     async def story(world: World, process: Node) -> None:
         await world.open(process)
-        order = ordering(world, process)
         other = replace(world.client, id=ClientId("cli_other"), name="other", owner=OwnerId("elsewhere"))
-        offboard = OffboardOwner(process.store, world.clock, order)
+        offboard = offboarding(world, process)
 
         seen = await offboard.look(OWNER)
         done = await offboard(OWNER, by=other)
@@ -231,7 +236,7 @@ def test_an_offboarded_owner_leaves_no_session_no_caller_and_no_charter() -> Non
 def test_nobody_offboards_itself() -> None:
     async def story(world: World, process: Node) -> None:
         own: Client = world.client
-        offboard = OffboardOwner(process.store, world.clock, ordering(world, process))
+        offboard = offboarding(world, process)
 
         with pytest.raises(Refused, match="offboards_itself"):
             await offboard(own.owner, by=own)

@@ -26,6 +26,7 @@ from sojourn.client.profile import Profile, profile_path, save_profile
 from sojourn.client.signing import Es256Key
 from sojourn.client.transport import Answer, Transport
 from sojourn.core.errors import Conflict, Invalid, NotFound
+from sojourn.core.ids import CLIENT
 
 app = App(name="client", help="Who may ask: workloads, guards and operators.")
 
@@ -145,7 +146,7 @@ def rm(client: str, /, *, profile: Chosen = None, as_json: AsJson = False) -> in
 
 
 def _id_of(caller: ClientCaller, named: str) -> str:
-    if named.startswith("cli_"):
+    if named.startswith(f"{CLIENT}_"):
         return named
     living = (
         one

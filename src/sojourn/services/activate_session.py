@@ -31,7 +31,7 @@ from sojourn.ports.store import Mark, Store
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._killed import killed_by
 from sojourn.services._reconciling import require_reconciled
-from sojourn.services._reported_over import reported_over
+from sojourn.services._reported_over import require_at_work
 from sojourn.services._sending import Credential, RecordOutcomes, Sending
 from sojourn.services._status_places import StatusPlaces
 from sojourn.services._superseding import supersede
@@ -119,10 +119,7 @@ class ActivateSession:
         if kill is not None:
             await self._end(session.id, kill.cause)
             raise Refused("session_ended", f"the session was ended by the order `{kill.id}`")
-        reported = await reported_over(self._store, session, self._clock)
-        if reported is not None:
-            await self._end(session.id, Cause(Reason.JOB_FINISHED, reported))
-            raise Refused("session_ended", "the job was reported over before the session was there")
+        await require_at_work(self._store, session, self._clock, self._end)
 
     async def _targets(self, session: Session) -> dict[str, tuple[Target, Provider]]:
         found: dict[str, tuple[Target, Provider]] = {}

@@ -16,7 +16,7 @@ from sojourn.ports.attestor import Evidence
 from sojourn.ports.clock import Clock
 from sojourn.ports.store import Mark, Store
 from sojourn.services._idle import is_idle
-from sojourn.services._reported_over import reported_over
+from sojourn.services._reported_over import require_at_work
 from sojourn.services._retry import decide_again
 from sojourn.services.beat_book import BeatBook
 from sojourn.services.end_session import EndSession
@@ -102,7 +102,7 @@ class BeatSession:
         if await self._store.is_restored(session.id):  # it may have ended in the time that was lost
             await self._beats.note(session, now)
             return Beat(session, ())
-        await self._require_at_work(session)
+        await require_at_work(self._store, session, self._clock, self._end)
         if self._keep is not None:
             await self._keep(session, renew=wants_renewal)
         if await is_idle(self._store, session, now):
@@ -112,13 +112,6 @@ class BeatSession:
             session, mark = await self._renewed(session, now)
         await self._beats.note(session, now)
         return Beat(session, self._mint(session, mark))
-
-    async def _require_at_work(self, session: Session) -> None:
-        """End a session whose job was reported over to somebody who died before he had ended it."""
-        reported = await reported_over(self._store, session, self._clock)
-        if reported is not None:
-            await self._end(session.id, Cause(Reason.JOB_FINISHED, reported))
-            raise Refused("session_ended", "the job was reported over")
 
     async def _renewed(self, session: Session, now: datetime) -> tuple[Session, Mark]:
         parent = await self._parent(session)

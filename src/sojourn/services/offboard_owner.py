@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
-from sojourn.core.client import Client, remove
+from sojourn.core.client import Client
 from sojourn.core.ending import Reason
-from sojourn.core.errors import NotFound, Refused
-from sojourn.core.ids import ClientId
+from sojourn.core.errors import Refused
 from sojourn.core.kill import Kill, Selects
-from sojourn.core.record import Row, Step
-from sojourn.ports.clock import Clock
 from sojourn.ports.store import Store
-from sojourn.services._retry import decide_again
 from sojourn.services.order_kill import Count, OrderKill
+from sojourn.services.remove_client import RemoveClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +27,10 @@ class Offboarding:
 class OffboardOwner:
     """Ends everything of an owner in one command."""
 
-    def __init__(self, store: Store, clock: Clock, order: OrderKill) -> None:
+    def __init__(self, store: Store, order: OrderKill, remove: RemoveClient) -> None:
         self._store = store
-        self._clock = clock
         self._order = order
+        self._remove = remove
 
     async def look(self, owner: str) -> Offboarding:
         """What would end; nothing is changed."""
@@ -55,21 +51,9 @@ class OffboardOwner:
         seen = await self.look(owner)
         if any(one.id == by.id for one in seen.clients):
             raise Refused("offboards_itself", "somebody else must offboard the owner of this very caller")
-        kills = [await self._end(Selects.OWNER, owner, by, detail)]
+        source, why = f"client:{by.name}", Reason.OWNER_LEFT
+        kills = [await self._order(Selects.OWNER, owner, by=source, detail=detail, reason=why)]
         for client in seen.clients:
-            # In one commit, and opening pins the client: no session of its can follow, and none is left.
-            kills.append(await decide_again(partial(self._remove, client.id, by, detail), self._clock))
+            _, kill = await self._remove.for_reason(client.id, why, by=source, detail=detail)
+            kills.append(kill)
         return Offboarding(owner, seen.clients, seen.charters, seen.counts, tuple(kills))
-
-    async def _end(
-        self, kind: Selects, name: str, by: Client, detail: str, *, along: tuple[Step[Row], ...] = ()
-    ) -> Kill:
-        source = f"client:{by.name}"
-        return await self._order(kind, name, by=source, detail=detail, reason=Reason.OWNER_LEFT, along=along)
-
-    async def _remove(self, client_id: ClientId, by: Client, detail: str) -> Kill:
-        client = await self._store.client(client_id)
-        if client is None:
-            raise NotFound("unknown_client", f"there is no client `{client_id[:40]}`")
-        along = (remove(client, self._clock.now()),) if client.removed_at is None else ()
-        return await self._end(Selects.CLIENT, client.id, by, detail, along=along)

@@ -26,6 +26,7 @@ from sojourn.ports.provider import Intent, Issued, Provider, Providers, Ref
 from sojourn.ports.store import Store
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._reconciling import require_reconciled
+from sojourn.services._reported_over import require_at_work
 from sojourn.services._retry import decide_again
 from sojourn.services._sending import RecordOutcomes, Sending
 from sojourn.services.activate_session import Activation, credentials, see_through
@@ -105,6 +106,7 @@ class ResumeSession:
             raise Refused("session_ended", "the session has ended")
         if await self._store.is_restored(session_id):
             raise Refused("session_waits", "since a restore an operator is to look at this session first")
+        await require_at_work(self._store, session, self._clock, self._end)
         again = await self._reattest(session, evidence, by="resume")
         if again.drifted:
             raise Refused("context_changed", f"{again.drifted}: it stays suspended until that is as it was")
