@@ -157,3 +157,27 @@ def test_what_was_reported_over_ends_when_it_comes_again(comes_by: str) -> None:
         return died
 
     assert at_every_commit(story) == 2
+
+
+def test_news_of_several_jobs_is_known_of_all_or_of_none() -> None:
+    async def story(commits: int, world: World, process: Node) -> bool:
+        rig = Rig(world, process)
+        await rig.furnish("said")
+        for run in ("7", "8"):
+            await rig.open(**{"github.run_id": run})
+
+        died = await dies(world, process, commits, partial(rig.say, **{"github.run_id": "7 8"}))
+
+        successor = world.start(worker=False)
+        for session in world.store.all_sessions():
+            successor.vouch.observed = dict(session.context)
+            if commits == 0:  # the platform was told that its news was not taken
+                assert (await successor.beat(session.id, KEY)).tokens
+            else:
+                with pytest.raises(Refused, match="session_ended"):
+                    await successor.beat(session.id, KEY)
+        states = {session.state in LEAVING for session in world.store.all_sessions()}
+        assert states == {commits > 0}
+        return died
+
+    assert at_every_commit(story) == 3  # the news, and two ends

@@ -38,11 +38,13 @@ class Sealing:
 
 
 class Said:
-    """A kind that says what it is told to, to whoever knows the secret."""
+    """A kind that says what it is told to, to whoever knows the secret: one signal for each run."""
 
     def parse(self, delivery: Delivery, secret: Secret) -> tuple[Signal, ...]:
         assert delivery.body == secret.reveal().encode()
-        return (Signal(Reason.JOB_FINISHED, dict(delivery.headers), "over"),)
+        runs = delivery.headers["github.run_id"].split()
+        matches = [{**delivery.headers, "github.run_id": run} for run in runs]
+        return tuple(Signal(Reason.JOB_FINISHED, match, "over") for match in matches)
 
 
 class Rig:
@@ -88,6 +90,42 @@ def test_the_sessions_of_the_job_end_and_no_other() -> None:
 
         assert (ended, again) == (1, 0)
         assert rig.reasons() == [Reason.JOB_FINISHED, None, None]
+
+    play(story)
+
+
+@pytest.mark.parametrize("known", ["", "7", "8", "7 8"], ids=["all new", "one known", "other known", "known"])
+def test_one_delivery_may_speak_of_several_jobs(known: str) -> None:
+    async def story(world: World, process: Node) -> None:
+        rig = Rig(world, process)
+        await rig.furnish("said")
+        if known:
+            await rig.say(**{"github.run_id": known})
+        for run in {"7", "8"} - set(known.split()):
+            await rig.open(**{"github.run_id": run})
+        await rig.open(**{"github.run_id": "9"})
+
+        ended = await rig.say(**{"github.run_id": "7 8 7"})
+
+        assert ended == 2 - len(known.split())
+        assert rig.reasons() == [Reason.JOB_FINISHED] * ended + [None]
+        for run in ("7", "8"):
+            with pytest.raises(Refused, match="session_ended"):
+                await rig.open(**{"github.run_id": run})
+
+    play(story)
+
+
+def test_two_deliveries_that_overlap_are_both_remembered() -> None:
+    async def story(world: World, process: Node) -> None:
+        rig = Rig(world, process)
+        await rig.furnish("said")
+
+        await asyncio.gather(*(rig.say(**{"github.run_id": runs}) for runs in ("7 8", "9 8", "8 10")))
+
+        for run in ("7", "8", "9", "10"):
+            with pytest.raises(Refused, match="session_ended"):
+                await rig.open(**{"github.run_id": run})
 
     play(story)
 

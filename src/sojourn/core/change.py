@@ -125,13 +125,6 @@ class Change:
     beats: tuple[Beat, ...] = ()
     ending: bool = False
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        moves = any(step.facts for step in self.steps)
-        marks = self.once or self.spend or self.sealed or self.beats
-        return not (moves or self.errands or self.done or self.revocations or marks)
-
 
 def pin(kind: RowKind, row: Row) -> Pin:
     """Hold `row` to the version it was read at."""

@@ -1,12 +1,13 @@
 """A signal from outside reaches the sessions it concerns, through the one door out.
 
-It is remembered first, so that a session opened while it is routed finds it; repeating it
-changes nothing. Only sessions whose charter names the kind of trigger are ended.
+It is remembered first, so that a session opened while it is routed finds it, and one that a crash
+kept it from finds it at its next beat; repeating it changes nothing. Only sessions whose charter
+names the kind of trigger are ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -65,10 +66,7 @@ class RouteSignals:
         kind = self._kinds.get(trigger.kind) if trigger else None
         if trigger is None or kind is None:
             raise NotFound("unknown_trigger", "there is no such trigger")
-        ended = 0
-        for signal in kind.parse(delivery, await self.secret_of(trigger)):
-            ended += await self.route(trigger, signal)
-        return ended
+        return await self.route(trigger, kind.parse(delivery, await self.secret_of(trigger)))
 
     async def secret_of(self, trigger: Trigger) -> Secret:
         """The secret that is sealed for a trigger.
@@ -81,30 +79,39 @@ class RouteSignals:
             raise NotFound("unknown_trigger", "the trigger has no secret")
         return Secret(self._sealer.unseal(secret_name(trigger), sealed).decode())
 
-    async def route(self, trigger: Trigger, signal: Signal) -> int:
-        """How many sessions `signal` ended."""
+    async def route(self, trigger: Trigger, signals: Sequence[Signal]) -> int:
+        """How many sessions `signals`, which came together, ended."""
+        if not signals:
+            return 0
         source = f"trigger:{trigger.name}"
-        await self._remember(signal, f"{trigger.kind} {source}")
-        cause = Cause(signal.reason, source, signal.detail)
+        await self._remember(signals, f"{trigger.kind} {source}")
         ended, allowed = 0, {}
         after: SessionId | None = None
         which = SessionFilter(states=STAYING)
         while page := await self._store.sessions(which, after=after, limit=PAGE):
             after = page[-1].id
             for session in page:
-                if not matches(signal.match, session.context):
+                signal = next((one for one in signals if matches(one.match, session.context)), None)
+                if signal is None:
                     continue
                 if session.charter not in allowed:
                     allowed[session.charter] = trigger.kind in await self._ends_on(session)
                 if allowed[session.charter]:
-                    await self._end(session.id, cause)
+                    await self._end(session.id, Cause(signal.reason, source, signal.detail))
                     ended += 1
         return ended
 
-    async def _remember(self, signal: Signal, by: str) -> None:
-        mark = Once(OVER, mark_of(signal.match), self._clock.now() + REMEMBER, by)
-        with suppress(Refused):  # it was reported before
-            await self._store.commit(Change(once=(mark,)))
+    async def _remember(self, signals: Sequence[Signal], by: str) -> None:
+        """In one commit what is new: a crash between two signals would forget the second."""
+        now = self._clock.now()
+        known = {key: await self._store.mark(OVER, key, now) for key in {mark_of(s.match) for s in signals}}
+        new = [Once(OVER, key, now + REMEMBER, by) for key, value in known.items() if value is None]
+        try:
+            await self._store.commit(Change(once=tuple(new)))
+        except Refused:  # somebody else is told one of them at this moment
+            for mark in new:
+                with suppress(Refused):
+                    await self._store.commit(Change(once=(mark,)))
 
     async def _ends_on(self, session: Session) -> tuple[str, ...]:
         name, _, number = session.charter.rpartition("@")

@@ -52,8 +52,7 @@ class WatchTriggers:
             try:
                 secret = await self._route.secret_of(trigger)
                 async for signals in self._kinds[trigger.kind].watch(trigger.settings, secret):
-                    for signal in signals:
-                        await self._route.route(trigger, signal)
+                    await self._route.route(trigger, signals)
             except SojournError as error:
                 log.warning("trigger `%s`: %s", trigger.name, error)
             await self._clock.sleep(BEGIN_AGAIN_S)
