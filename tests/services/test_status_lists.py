@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +14,7 @@ from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import NotFound
 from sojourn.core.status_list import BLOCK, SIZE, Status, read
 from sojourn.ports.attestor import Evidence
+from sojourn.ports.store import Store
 from sojourn.services._status_places import StatusPlaces
 from sojourn.services.write_status import TTL, TYPE, WriteStatus
 from tests.faces.scripted_parts import Signer
@@ -78,5 +80,35 @@ def test_a_full_list_is_followed_by_another() -> None:
         names = [(await giver.take())[0] for giver in givers]
 
         assert len(set(names)) == 2 and names[-1].endswith("-1")
+
+    play(story)
+
+
+class Asked:
+    """The store, with a count of what it is asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.times: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.times[name] += 1
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 7, 200, SIZE // BLOCK - 1, SIZE // BLOCK, SIZE // BLOCK + 5])
+def test_a_place_costs_the_same_however_many_were_given_before(before: int) -> None:
+    async def story(world: World, process: Node) -> None:
+        given = {await StatusPlaces(world.store, world.clock, world.entropy).take() for _ in range(before)}
+        store = Asked(world.store)
+        places = StatusPlaces(cast("Store", store), world.clock, world.entropy)
+
+        first = [await places.take() for _ in range(BLOCK)]
+        begin, store.times = store.times, Counter()
+        then = [await places.take() for _ in range(BLOCK)]
+
+        assert len(given | {*first, *then}) == before + 2 * BLOCK
+        assert begin["commit"] <= 2 and begin["mark"] <= 3 + 2 * before.bit_length()
+        assert store.times["commit"] <= 2 and store.times["mark"] <= 3
 
     play(story)
