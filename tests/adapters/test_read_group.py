@@ -65,3 +65,44 @@ def test_who_waits_for_a_thread_goes_together_and_who_has_gone_is_passed_over() 
         assert sum(groups) == 10 and len(groups) <= 2
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5])
+def test_who_asks_in_the_same_turn_of_the_loop_goes_in_one_hop(turns: int) -> None:
+    groups: list[int] = []
+
+    def once(work: Any) -> Any:
+        answers = work(None)
+        groups.append(len(answers))
+        return answers
+
+    async def story() -> None:
+        with ThreadPoolExecutor(4) as threads:
+            group = ReadGroup(threads, once)
+
+            async def ask(n: int) -> int:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                return await group.read(partial(_told, n))
+
+            assert await asyncio.gather(*(ask(n) for n in range(50))) == list(range(50))
+        assert groups == [50]
+
+    asyncio.run(story())
+
+
+def _unheard(_: Any) -> Any:
+    raise AssertionError("no thread is there to run it")
+
+
+def test_nobody_waits_for_threads_that_are_gone() -> None:
+    async def story() -> None:
+        threads = ThreadPoolExecutor(1)
+        group = ReadGroup(threads, _unheard)
+        threads.shutdown()
+        for _ in range(2):
+            asked = [asyncio.create_task(group.read(partial(_told, n))) for n in range(3)]
+            done, _ = await asyncio.wait(asked, timeout=10)
+            assert [type(one.exception()) for one in done] == [RuntimeError] * 3
+
+    asyncio.run(story())

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
-from sojourn.adapters.remembered import Remembered
+import pytest
+
+from sojourn.adapters.remembered import HEAD, Remembered
+from sojourn.adapters.sql_writes import Later
 from sojourn.core import client
-from sojourn.core.change import Change
+from sojourn.core.change import Change, Once, Revocation, RevocationKind
+from sojourn.core.errors import Refused
 from sojourn.core.record import RowKind
+from sojourn.ports.store import Head
 from tests.rig.store import a_client
 
 REGISTERED = Change(steps=(client.register(a_client()),))
@@ -41,6 +47,44 @@ def test_a_reading_is_kept_until_its_kind_is_written() -> None:
         table.value = 1
         memory.forget([REGISTERED])
         assert await recall(memory, table) == 1
+
+    asyncio.run(story())
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+REVOKED = Change(revocations=(Revocation(RevocationKind.EVERYTHING, "", None, NOW),))
+MARKED = Change(once=(Once("jti", "one", NOW),))
+REFUSED = Refused("replayed", "this jti was used before")
+
+
+@pytest.mark.parametrize(
+    ("change", "moves"), [(REGISTERED, True), (REVOKED, True), (MARKED, False)], ids=["fact", "entry", "mark"]
+)
+def test_the_head_is_read_anew_once_something_was_numbered(change: Change, *, moves: bool) -> None:
+    async def story() -> None:
+        memory, table = Remembered(exact=True), Table()
+        for _ in range(2):
+            assert await memory.recall(HEAD, "", table.read) == 0
+        table.value = 1
+        memory.forget([change])
+        assert await memory.recall(HEAD, "", table.read) == moves
+
+    asyncio.run(story())
+
+
+def test_the_head_of_the_last_change_of_a_batch_is_known_until_nothing_is() -> None:
+    stored = Head(9, 9, 9)
+
+    async def read() -> Head:
+        return stored
+
+    async def story() -> None:
+        memory = Remembered(exact=True)
+        for outcomes in ([Head(1, 5, 0), REFUSED, Head(1, 6, 2), Later.POSTPONED], [REFUSED]):
+            memory.keep_head(outcomes)
+            assert await memory.recall(HEAD, "", read) == Head(1, 6, 2)
+        memory.distrust()
+        assert await memory.recall(HEAD, "", read) is stored
 
     asyncio.run(story())
 

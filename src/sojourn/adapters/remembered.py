@@ -1,4 +1,4 @@
-"""Rows that seldom change, as last read: exact, for the one process that writes them.
+"""What is asked for more often than it changes, as last read: exact, for the one process that writes them.
 
 Where no other process writes (SQLite), what was read stays true until a Change of ours writes a
 row of that kind. While such a write is under way its caller has no answer yet, so either reading
@@ -14,12 +14,14 @@ from typing import Final, TypeVar, cast
 from sojourn.adapters.sql_database import Rejected
 from sojourn.core.change import Change
 from sojourn.core.record import RowKind
+from sojourn.ports.store import Head
 
 T = TypeVar("T")
 
 MOST: Final = 1024  # readings of one kind; a client or a charter is about 2 KB
 FEED: Final = "feed"
-KINDS: Final = frozenset({FEED, RowKind.CLIENT, RowKind.CHARTER, RowKind.POLICY, RowKind.KILL})
+HEAD: Final = "head"
+KINDS: Final = frozenset({FEED, HEAD, RowKind.CLIENT, RowKind.CHARTER, RowKind.POLICY, RowKind.KILL})
 _NOTHING: Final = object()
 
 
@@ -76,10 +78,18 @@ class Remembered:
             written.update(step.facts[0].row for step in change.steps if step.facts)
             if change.revocations:
                 written.add(FEED)
+        if written:  # facts and revocations are numbered by it
+            written.add(HEAD)
         if RowKind.CHARTER in written:
             written.add(RowKind.POLICY)  # how far the rules have come counts both
         for kind in written & KINDS:
             self._kept[kind] = {}
+
+    def keep_head(self, outcomes: Iterable[object]) -> None:
+        """The last head that a batch was answered with is as good as one that is read after it."""
+        for head in outcomes:
+            if isinstance(head, Head):
+                self._kept[HEAD][""] = head
 
     def distrust(self) -> None:
         """Remember nothing from here on: a write may land at any moment, without a word."""

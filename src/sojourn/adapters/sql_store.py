@@ -15,7 +15,7 @@ from sojourn.adapters import sql_schema as schema
 from sojourn.adapters import sql_work as work
 from sojourn.adapters.commit_group import CommitGroup
 from sojourn.adapters.high_water import HighWater
-from sojourn.adapters.remembered import FEED, Remembered
+from sojourn.adapters.remembered import FEED, HEAD, Remembered
 from sojourn.adapters.replay_check import differences
 from sojourn.adapters.sql_database import Broken, Database, Rejected
 from sojourn.adapters.sql_writes import Outcome, land
@@ -69,10 +69,12 @@ class SqlStore:
     async def _land(self, changes: Sequence[Change]) -> list[Outcome]:
         try:
             with self._memory.landing(changes):
-                return await self._database.write(lambda one: land(one, changes, epoch=self._epoch))
+                outcomes = await self._database.write(lambda one: land(one, changes, epoch=self._epoch))
         except Broken:
             self.failed.set()
             raise
+        self._memory.keep_head(outcomes)
+        return outcomes
 
     async def _write(self, call: Callable[[Any], R]) -> R:
         try:
@@ -105,7 +107,7 @@ class SqlStore:
         INVARIANT: a node of an earlier epoch is told so here, too. It knows nothing of what waits
         since a restore, and would otherwise sign tokens of the new epoch without having to commit.
         """
-        head = await self._read(reads.head)
+        head = await self._memory.recall(HEAD, "", lambda: self._read(reads.head))
         if head.epoch != self._epoch:
             raise Unavailable(
                 "fenced", f"epoch {self._epoch} is over; another node or a restore has begun a later one"
