@@ -36,15 +36,8 @@ class Slice:
     """The policies that can match one principal, action and resource."""
 
     policies: cedarpy.PolicySet
-    templates: tuple[pst.Template, ...]
     reads: frozenset[str]  # facts of the context that they look at
-    constant: bool  # none of them has a condition
-
-    def verdict_of_heads(self, number: int) -> Verdict:
-        """The answer when the heads alone decide."""
-        forbids = tuple(sorted(t.id for t in self.templates if t.effect == "forbid"))
-        permits = tuple(sorted(t.id for t in self.templates if t.effect == "permit"))
-        return Verdict(bool(permits) and not forbids, number, forbids or permits)
+    always: Verdict | None  # what they answer, if none of them has a condition
 
 
 class CedarEngine:
@@ -106,7 +99,7 @@ class CedarPolicies:
         self._named = named
         self._schema = schema
         everything = tuple(named.values())
-        self._whole = Slice(_set_of(everything), everything, frozenset(), constant=False)
+        self._whole = Slice(_set_of(everything), frozenset(), always=None)
         self._slices: dict[Hashable, Slice] = {}
         self._verdicts: dict[Hashable, Verdict] = {}
         self._parties: dict[Hashable, cedarpy.Entities] = {}
@@ -150,8 +143,8 @@ class CedarPolicies:
                 False, self._number, errors=("the question does not have the facts of its action",)
             )
         cut = self._slice(question)
-        if cut.constant:
-            return self._with_fate(cut.verdict_of_heads(self._number))
+        if cut.always is not None:
+            return cut.always
         key = (_place(question), _members(question), _seen(question, cut))
         known = self._verdicts.get(key)
         if known is None:
@@ -170,9 +163,15 @@ class CedarPolicies:
             _bound(self._slices)
             chosen = tuple(t for t in self._named.values() if _may_match(t, question))
             reads = frozenset(name for template in chosen for name in reads_of(template))
-            constant = not any(template.clauses for template in chosen)
-            known = self._slices[place] = Slice(_set_of(chosen), chosen, reads, constant)
+            always = None if any(t.clauses for t in chosen) else self._with_fate(self._of_heads(chosen))
+            known = self._slices[place] = Slice(_set_of(chosen), reads, always)
         return known
+
+    def _of_heads(self, chosen: tuple[pst.Template, ...]) -> Verdict:
+        """The answer when the heads alone decide."""
+        forbids = tuple(sorted(t.id for t in chosen if t.effect == "forbid"))
+        permits = tuple(sorted(t.id for t in chosen if t.effect == "permit"))
+        return Verdict(bool(permits) and not forbids, self._number, forbids or permits)
 
     def _evaluate(self, question: Question, cut: Slice) -> Verdict:
         request = {

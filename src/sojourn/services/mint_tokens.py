@@ -64,7 +64,8 @@ class MintTokens:
         selector that was numbered later refuses every token it will ever get.
         """
         if self._usable is not None:  # policies may refuse single actions
-            session = replace(session, grants=self._usable(session, self._clock.now()))
+            grants = self._usable(session, self._clock.now())
+            session = session if grants is session.grants else replace(session, grants=grants)
         audiences = sorted({grant.audience for grant in session.grants.audiences})
         return tuple(self._access(session, audience, mark) for audience in audiences)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -140,8 +140,8 @@ class OpenSession:
         admission = admit(charter, name, asked.grants, asked.duration, attested=seen)
         await self._require_ready(admission.grants)
         _require_lasting(charter, attestation)
-        described = self._describe(asked, attestation, charter, admission, now=now)
-        ruled = Ruled(replace(described, mark_n=mark_n), {})
+        described = self._describe(asked, attestation, charter, admission, now=now, mark_n=mark_n)
+        ruled = Ruled(described, {})
         if self._rules is not None:
             ruled = await self._rules(ruled.session, charter)
         marks = (*marks, *await claim_run(self._store, attestation.run, ruled.session))
@@ -196,7 +196,14 @@ class OpenSession:
             _require_class(target, grants)
 
     def _describe(
-        self, asked: Asked, attested: Attestation, charter: Charter, admission: Admission, *, now: datetime
+        self,
+        asked: Asked,
+        attested: Attestation,
+        charter: Charter,
+        admission: Admission,
+        *,
+        now: datetime,
+        mark_n: int,
     ) -> Session:
         renewals = charter.renewals
         closes = now + admission.duration
@@ -222,6 +229,7 @@ class OpenSession:
             requested_at=now,
             phase=charter.phases[0].name if charter.phases else None,
             attestor=asked.evidence.type,
+            mark_n=mark_n,
             client_name=attested.client.name,
             break_glass=charter.break_glass,
             supersedes=asked.supersedes,

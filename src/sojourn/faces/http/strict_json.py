@@ -25,9 +25,7 @@ def read(body: bytes) -> object:
     text = _decode(body)
     _check_depth(text)
     try:
-        value: object = json.loads(
-            text, object_pairs_hook=_members, parse_constant=_constant, parse_int=_whole
-        )
+        value: object = _STRICT.decode(text)
     except json.JSONDecodeError as error:
         raise _malformed(f"not JSON: {error.msg.lower()} at character {error.pos}") from error
     if "\\u" in text:
@@ -85,3 +83,7 @@ def _check_surrogates(value: object) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         raise _malformed("a string holds half of a surrogate pair") from error
+
+
+# Made once: `json.loads` with hooks would build a decoder for each body.
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant, parse_int=_whole)
