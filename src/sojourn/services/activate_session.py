@@ -205,8 +205,7 @@ class ActivateSession:
         place = await self._places.take() if self._places else None
         now = self._clock.now()
         heard = Beat(session.id, now, now + session.beat.missed_after)
-        step = prepare(session, now)
-        step = step.then(activate(step.row, now, status=place))
+        step = activate(session, now, status=place)
         head = await self._store.commit(Change(steps=(step,), beats=(heard,)))
         return Activation(step.row, self._tokens(step.row, head.mark), (), head.mark)
 
