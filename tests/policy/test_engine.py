@@ -13,7 +13,7 @@ import pytest
 
 from sojourn.adapters.cedar_policy import CedarEngine
 from sojourn.core.errors import Invalid
-from sojourn.core.policy import DEFAULT, MOST_BYTES, Action, Party, Question
+from sojourn.core.policy import DEFAULT, MOST_BYTES, Action, Party, Question, Verdict
 from tests.architecture.tree import ROOT
 from tests.policy import naive
 from tests.policy.random_policies import a_question, a_set
@@ -35,8 +35,36 @@ ALL: Final = '@id("all") permit (principal, action, resource);\n'
 def test_what_is_shipped_permits_every_question() -> None:
     policies = ENGINE.load(DEFAULT, 0)
 
-    assert all(policies.permits_all(action) for action in Action)
+    for action in Action:
+        always = policies.always(action)
+        assert always is not None and always.allowed
     assert policies.judge(QUESTION).allowed
+
+
+@pytest.mark.parametrize(
+    ("effect", "head", "always"),
+    [
+        ("permit", "principal, action, resource", True),
+        ("forbid", "principal, action, resource", False),
+        ("forbid", 'principal, action == Sojourn::Action::"use", resource', False),
+        ("forbid", 'principal, action == Sojourn::Action::"open", resource', True),
+        ("forbid", "principal is Sojourn::Operator, action, resource", None),
+        ("forbid", 'principal, action, resource == Sojourn::Charter::"demo"', None),
+        ("permit", "principal, action, resource) when { true }; //", None),
+    ],
+)
+def test_an_answer_is_always_the_same_where_no_policy_looks_at_anything(
+    effect: str, head: str, *, always: bool | None
+) -> None:
+    found = ENGINE.load(f'{ALL}@id("x") {effect} ({head});\n', 1).always(Action.USE)
+
+    assert (None if found is None else found.allowed) == always
+
+
+def test_without_a_policy_everything_is_always_refused() -> None:
+    assert ENGINE.load('@id("x") permit (principal, action == Sojourn::Action::"open", resource);', 1).always(
+        Action.USE
+    ) == Verdict(allowed=False, number=1)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +169,7 @@ def agree(*, seed: int, sets: int, questions: int) -> tuple[int, int, int]:
             assert told == (expected[0], expected[2]), f"seed {seed}: {question}\n{text}"
             if not verdict.errors:
                 assert verdict.policies == expected[1], f"seed {seed}: {question}\n{text}"
+                assert policies.always(question.action) in (None, verdict), f"seed {seed}: {question}\n{text}"
             if turn % 10 == 0:
                 assert policies.judge_whole(question) == verdict, f"seed {seed}"
             erred, allowed = erred + bool(verdict.errors), allowed + verdict.allowed

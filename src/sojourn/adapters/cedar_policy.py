@@ -99,6 +99,7 @@ class CedarPolicies:
         self._named = named
         self._schema = schema
         everything = tuple(named.values())
+        self._always = {action: self._of_everything(everything, action) for action in Action}
         self._whole = Slice(_set_of(everything), frozenset(), always=None)
         self._slices: dict[Hashable, Slice] = {}
         self._verdicts: dict[Hashable, Verdict] = {}
@@ -123,13 +124,9 @@ class CedarPolicies:
         template = self._named.get(name)
         return str(_set_of((template,))) if template else ""
 
-    def permits_all(self, action: Action) -> bool:
-        """Whether one policy permits every question about `action`, and none forbids any."""
-        ours = [t for t in self._named.values() if _action_fits(t.action, action)]
-        return not any(t.effect == "forbid" for t in ours) and any(
-            not t.clauses and isinstance(t.principal, pst.ScopeAny) and isinstance(t.resource, pst.ScopeAny)
-            for t in ours
-        )
+    def always(self, action: Action) -> Verdict | None:
+        """The answer where every policy about `action` is about everybody and everything, unconditionally."""
+        return self._always[action]
 
     def reads(self, question: Question) -> frozenset[str]:
         """The facts that the policies which might matter look at."""
@@ -166,6 +163,10 @@ class CedarPolicies:
             always = None if any(t.clauses for t in chosen) else self._with_fate(self._of_heads(chosen))
             known = self._slices[place] = Slice(_set_of(chosen), reads, always)
         return known
+
+    def _of_everything(self, templates: tuple[pst.Template, ...], action: Action) -> Verdict | None:
+        ours = tuple(template for template in templates if _action_fits(template.action, action))
+        return self._with_fate(self._of_heads(ours)) if all(map(_is_boundless, ours)) else None
 
     def _of_heads(self, chosen: tuple[pst.Template, ...]) -> Verdict:
         """The answer when the heads alone decide."""
@@ -252,6 +253,11 @@ def _action_fits(head: Any, action: Action) -> bool:
             return any(entity.id == action.value for entity in entities)
         case _:
             return True
+
+
+def _is_boundless(template: pst.Template) -> bool:
+    ends = (template.principal, template.resource)
+    return not template.clauses and all(isinstance(end, pst.ScopeAny) for end in ends)
 
 
 def _party_fits(head: Any, party: Party) -> bool:

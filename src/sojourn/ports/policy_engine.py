@@ -31,8 +31,8 @@ class Policies(Protocol):
         """
         ...
 
-    def permits_all(self, action: Action) -> bool:
-        """Whether no question about `action` can be refused: then none needs to be asked."""
+    def always(self, action: Action) -> Verdict | None:
+        """The one answer to every question about `action`, if there is but one: none needs to be asked."""
         ...
 
     def reads(self, question: Question) -> frozenset[str]:

@@ -38,8 +38,9 @@ class KeepAllowed:
     async def verdict(self, session: Session, *, renew: bool = False) -> Verdict:
         """Whether the session may go on, without doing anything about it."""
         policies = await self._book.lately()
-        if policies.permits_all(Action.CONTINUE):
-            return Verdict(allowed=True, number=policies.number)
+        always = policies.always(Action.CONTINUE)
+        if always is not None:
+            return always
         now = self._clock.now()
         asked = questions.continuing(session, now, renew=renew)
         asked = await self._book.informed(policies, asked, session, now)

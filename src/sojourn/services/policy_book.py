@@ -88,9 +88,11 @@ class PolicyBook:
 
     def judge(self, policies: Policies, question: Question) -> Verdict:
         """The verdict, counted."""
-        verdict = policies.judge(question)
+        return self._counted(question.action, policies.judge(question))
+
+    def _counted(self, action: Action, verdict: Verdict) -> Verdict:
         answer = "allow" if verdict.allowed else "error" if verdict.errors else "deny"
-        self.decided[question.action.value, answer] += 1
+        self.decided[action.value, answer] += 1
         return verdict
 
     async def require_open(self, session: Session) -> Verdict:
@@ -100,7 +102,8 @@ class PolicyBook:
             Refused: code `policy_refused` or `policy_error`.
         """
         policies = await self.current()
-        return require(self.judge(policies, questions.opening(session)), Action.OPEN)
+        verdict = policies.always(Action.OPEN) or policies.judge(questions.opening(session))
+        return require(self._counted(Action.OPEN, verdict), Action.OPEN)
 
     async def require_delegate(self, parent: Session, grants: frozenset[str], now: datetime) -> Verdict:
         """What decided that `parent` may have a child with `grants`.
@@ -163,7 +166,7 @@ class PolicyBook:
             if not takes_away:
                 raise
             policies = self._held
-        if policies.permits_all(Action.OPERATE):
+        if _permits_all(policies, Action.OPERATE):
             return
         asked = questions.operating(operator, verb, thing, await owner())
         verdict = self.judge(policies, asked)
@@ -174,7 +177,7 @@ class PolicyBook:
     def usable(self, session: Session, now: datetime) -> Grants:
         """The session's grants without the actions that a policy refuses now: what a token may say."""
         policies = self._held
-        if policies.permits_all(Action.USE):
+        if _permits_all(policies, Action.USE):
             return session.grants
         left = []
         for grant in session.grants.audiences:
@@ -186,6 +189,11 @@ class PolicyBook:
             if actions:
                 left.append(AudienceGrant(grant.name, grant.audience, actions))
         return Grants(session.grants.targets, tuple(left))
+
+
+def _permits_all(policies: Policies, action: Action) -> bool:
+    always = policies.always(action)
+    return always is not None and always.allowed
 
 
 def require(verdict: Verdict, action: Action) -> Verdict:
