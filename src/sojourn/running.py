@@ -28,7 +28,7 @@ from sojourn.faces.http.serving_file import Serving, deployment_id, dev_serving,
 from sojourn.ports.store import Store
 from sojourn.wiring import Deployment
 
-_YOUNG: Final = 5000  # new objects before the collector looks: what some dozens of requests hold at once
+_YOUNG: Final = 25_000  # new objects before the collector looks: what a hundred requests hold at once
 
 
 async def assemble(serving: Serving) -> Deployment:
