@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, select, text
+from sqlalchemy import Connection, create_engine, delete, select, text
 
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters.migrations.upgrade import NEWEST, upgrade
@@ -126,6 +126,38 @@ async def test_replay_finds_a_row_that_was_tampered_with(store: SqlStore) -> Non
     assert len(found) == 2
     assert found[0].endswith("`owner` is not what the journal says")
     assert found[1].endswith("`doc` is not what the journal says")
+
+
+async def test_replay_finds_a_session_that_is_known_by_other_facts(store: SqlStore) -> None:
+    await store.commit(Change(steps=(session.request(a_session(context={"kubernetes.pod_uid": "p"})),)))
+    await store._database.write(lambda connection: connection.execute(delete(schema.identity)))
+
+    (found,) = await store.replay_differences()
+
+    assert found == f"identity of `{a_session().id}`: not the same in the journal"
+
+
+async def test_sessions_of_an_older_schema_are_found_by_their_facts(store: SqlStore) -> None:
+    context = {
+        "github.repository_id": "1",
+        "github.run_id": "2",
+        "github.run_attempt": "3",
+        "github.check_run_id": "4",
+    }
+    for number in (1, 2):
+        await store.commit(Change(steps=(session.request(a_session(number, context=context)),)))
+    await store.commit(Change(steps=(session.begin_end(a_session(1, context=context), KILLED, START),)))
+
+    def step_back_and_on(connection: Connection) -> None:
+        schema.identity.drop(connection)
+        connection.execute(text("UPDATE alembic_version SET version_num = '0010'"))
+        upgrade(connection)
+
+    await store._database.write(step_back_and_on)
+
+    assert await store.replay_differences() == []
+    stored = await store._database.read(lambda one: one.execute(select(schema.identity.c.session)).all())
+    assert [row.session for row in stored] == [a_session(2).id] * 2
 
 
 async def test_a_second_process_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -12,10 +13,11 @@ from sojourn.core.change import Change
 from sojourn.core.charter import apply
 from sojourn.core.ending import Reason
 from sojourn.core.errors import Conflict, Invalid, NotFound, Refused, Unavailable
-from sojourn.core.ids import CharterId
+from sojourn.core.ids import CharterId, SessionId
 from sojourn.core.secret import Secret
-from sojourn.core.session import State
+from sojourn.core.session import Session, State
 from sojourn.core.trigger import Trigger
+from sojourn.ports.store import SessionFilter, Store
 from sojourn.ports.trigger import Delivery, Signal
 from sojourn.services.add_trigger import AddTrigger
 from sojourn.services.route_signals import RouteSignals
@@ -47,16 +49,36 @@ class Said:
         return tuple(Signal(Reason.JOB_FINISHED, match, "over") for match in matches)
 
 
+class Counting:
+    """The store, with a count of the sessions that were listed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.sessions_read = store, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def sessions(self, which: SessionFilter, *, after: SessionId | None, limit: int) -> list[Session]:
+        found = await self._store.sessions(which, after=after, limit=limit)
+        self.sessions_read += len(found)
+        return list(found)
+
+
 class Rig:
     """One trigger of a kind that the charter hears."""
 
     def __init__(self, world: World, process: Node) -> None:
         self.world, self.process = world, process
-        store, clock = process.store, world.clock
-        self.route = RouteSignals(store, clock, process.end, sealer=Sealing(), kinds={"said": Said()})
-        self.add = AddTrigger(store, clock, world.entropy, sealer=Sealing(), kinds=("said", "silent"))
+        self.hear_by(process.store)
+        self.add = AddTrigger(
+            process.store, world.clock, world.entropy, sealer=Sealing(), kinds=("said", "silent")
+        )
         self.trigger: Trigger
         self.secret: Secret
+
+    def hear_by(self, store: Store) -> None:
+        clock, end = self.world.clock, self.process.end
+        self.route = RouteSignals(store, clock, end, sealer=Sealing(), kinds={"said": Said()})
 
     async def furnish(self, *ends_on: str) -> None:
         (charter,) = await self.world.store.charters()
@@ -112,6 +134,21 @@ def test_one_delivery_may_speak_of_several_jobs(known: str) -> None:
         for run in ("7", "8"):
             with pytest.raises(Refused, match="session_ended"):
                 await rig.open(**{"github.run_id": run})
+
+    play(story)
+
+
+def test_only_sessions_of_the_job_are_read() -> None:
+    async def story(world: World, process: Node) -> None:
+        rig = Rig(world, process)
+        await rig.furnish("said")
+        for run in range(20):
+            await rig.open(**{"github.run_id": str(run)})
+        store = Counting(process.store)
+        rig.hear_by(cast("Store", store))
+
+        assert await rig.say(**{"github.run_id": "7 11 99"}) == 2
+        assert store.sessions_read == 2
 
     play(story)
 

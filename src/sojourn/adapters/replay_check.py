@@ -13,10 +13,12 @@ from sqlalchemy import Connection, select
 
 from sojourn.adapters import sql_schema as schema
 from sojourn.adapters.journal_leaf import leaf_hash, read_leaf
+from sojourn.adapters.sql_judge import identity_hash
 from sojourn.adapters.sql_rows import columns_of
 from sojourn.core.record import Fact, RowKind
 from sojourn.core.replay import Rows, replay
-from sojourn.core.session import Session
+from sojourn.core.session import Session, State
+from sojourn.core.trigger import identities, mark_of
 
 Table = dict[str, Mapping[str, Any]]
 
@@ -39,6 +41,7 @@ def differences(connection: Connection) -> list[str]:
         found.extend(_compared(kind, _expected(kind, rows, counts), _stored(connection, kind)))
     found.extend(_elders(connection, rows))
     found.extend(_places(connection, rows))
+    found.extend(_identities(connection, rows))
     found.extend(_head(connection, len(facts)))
     return found
 
@@ -101,6 +104,17 @@ def _places(connection: Connection, rows: Rows) -> Iterator[str]:
     }
     stored = {tuple(row) for row in connection.execute(select(schema.status_place))}
     yield from (f"status place {place}: not the same in the journal" for place in sorted(expected ^ stored))
+
+
+def _identities(connection: Connection, rows: Rows) -> Iterator[str]:
+    expected = {
+        (identity_hash(mark_of(facts)), row.id)
+        for row in rows.values()
+        if isinstance(row, Session) and row.state is not State.ENDED
+        for facts in identities(row.context)
+    }
+    stored = {(row.facts_hash, row.session) for row in connection.execute(select(schema.identity))}
+    yield from (f"identity of `{who}`: not the same in the journal" for _, who in sorted(expected ^ stored))
 
 
 def _head(connection: Connection, size: int) -> Iterator[str]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from sojourn.adapters.journal_leaf import Placed, Told, tell
-from sojourn.adapters.sql_judge import mark_hash, written
+from sojourn.adapters.sql_judge import identity_hash, mark_hash, written
 from sojourn.adapters.sql_rows import CHANGING, Columns, columns_of
 from sojourn.core.change import Change, Revocation
 from sojourn.core.record import Fact, Row, RowKind, Step
 from sojourn.core.session import Session, State
+from sojourn.core.trigger import identities, mark_of
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Batch:
     between: dict[RowKind, list[Columns]] = field(default_factory=lambda: {kind: [] for kind in RowKind})
     counted: dict[str, int] = field(default_factory=dict)  # facts of each session, after the batch
     ancestors: list[Columns] = field(default_factory=list)
+    identities: list[Columns] = field(default_factory=list)
     places: list[Columns] = field(default_factory=list)
     ended: list[Columns] = field(default_factory=list)
     once: list[Columns] = field(default_factory=list)
@@ -122,6 +124,10 @@ def _between(kind: RowKind, step: Step[Row], columns: Columns) -> list[Columns]:
 def _session(batch: Batch, session: Session, *, born: bool) -> None:
     if born:
         batch.ancestors.extend({"descendant": session.id, "ancestor": elder} for elder in session.ancestors)
+        batch.identities.extend(
+            {"facts_hash": identity_hash(mark_of(facts)), "session": session.id}
+            for facts in identities(session.context)
+        )
     if session.state is State.ENDED:
         batch.ended.append({"key": session.id})
 

@@ -72,6 +72,11 @@ def key_hash(kind: str, key: str) -> bytes:
     return hashlib.sha256(f"{kind}\x00{key}".encode()).digest()
 
 
+def identity_hash(facts: str) -> bytes:
+    """Under what the facts are stored by which a session is known."""
+    return key_hash("identity", facts)
+
+
 def thin(changes: Sequence[Change]) -> list[bool]:
     """For each Change whether it may land in this batch, or waits for the next one."""
     rows: set[Key] = set()

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Select, Table, and_, bindparam, func, or_, select
 
 from sojourn.adapters import sql_schema as schema
-from sojourn.adapters.sql_judge import key_hash
+from sojourn.adapters.sql_judge import identity_hash, key_hash
 from sojourn.adapters.sql_rows import row_of
 from sojourn.core.approval import ApprovalState
 from sojourn.core.change import RevocationKind
@@ -158,8 +158,12 @@ def sessions(
     rules += [_SESSION.c[name] == value for name, value in named.items() if value is not None]
     if which.states is not None:
         rules.append(_SESSION.c.state.in_(sorted(state.value for state in which.states)))
-        if State.ENDED not in which.states:
+        if State.ENDED not in which.states and which.identity is None:
             rules.append(_SESSION.c.state != State.ENDED.value)  # lets the index of living sessions be used
+    if which.identity is not None:
+        known = schema.identity
+        chosen = select(known.c.session).where(known.c.facts_hash == identity_hash(which.identity))
+        rules.append(_SESSION.c.id.in_(chosen))
     return docs(
         connection,
         Session,

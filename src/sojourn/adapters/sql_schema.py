@@ -131,6 +131,16 @@ status_place: Final = Table(
     ForeignKeyConstraint(["session"], ["session.id"]),
 )
 
+# By which facts of its context a session is known to systems that report ends; until it has ended.
+identity: Final = Table(
+    "identity",
+    metadata,
+    Column("facts_hash", LargeBinary, nullable=False),
+    Column("session", Identifier(ids.SESSION), nullable=False, index=True),
+    PrimaryKeyConstraint("facts_hash", "session"),
+    ForeignKeyConstraint(["session"], ["session.id"]),
+)
+
 lease: Final = Table(
     "lease",
     metadata,

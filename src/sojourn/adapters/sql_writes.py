@@ -88,9 +88,11 @@ def _write(connection: Connection, batch: Batch, epoch: int) -> list[Head]:
         execute_many(connection, _INSERTS[kind], batch.inserts[kind])
     execute_many(connection, _RECOUNT, recounted)
     execute_many(connection, _ANCESTOR, batch.ancestors)
+    execute_many(connection, _IDENTITY, batch.identities)
     execute_many(connection, _PLACE, batch.places)
     execute_many(connection, upsert(connection, schema.beat, "session", newer="last"), _in_order(batch.beats))
     execute_many(connection, _FORGET_BEAT, batch.ended)
+    execute_many(connection, _FORGET_IDENTITY, batch.ended)
     execute_many(connection, _SPEND, batch.spend)
     execute_many(connection, _MARK, batch.once)
     execute_many(connection, _DONE, batch.done)
@@ -188,6 +190,7 @@ def _between_of(*names: str, kind: RowKind) -> Executable:
 # Built once: SQLAlchemy finds a statement's compiled form quickest on the same object.
 _INSERTS: Final = {kind: insert(schema.STATE_TABLES[kind]) for kind in RowKind}
 _ANCESTOR: Final = insert(schema.ancestor)
+_IDENTITY: Final = insert(schema.identity)
 _PLACE: Final = insert(schema.status_place)
 _MARK: Final = insert(schema.mark)
 _ERRAND: Final = insert(schema.errand)
@@ -202,6 +205,7 @@ _RECOUNT: Final = (
     update(schema.session).where(schema.session.c.id == bindparam("key")).values(facts=bindparam("new_facts"))
 )
 _FORGET_BEAT: Final = delete(schema.beat).where(schema.beat.c.session == bindparam("key"))
+_FORGET_IDENTITY: Final = delete(schema.identity).where(schema.identity.c.session == bindparam("key"))
 _SPEND: Final = delete(schema.mark).where(schema.mark.c.key_hash == bindparam("hash"))
 _UNSEAL: Final = delete(schema.sealed).where(schema.sealed.c.name == bindparam("key"))
 _DONE: Final = delete(schema.errand).where(schema.errand.c.id == bindparam("key"))

@@ -53,6 +53,14 @@ IDENTIFYING = (
 )
 
 
+_IDENTIFYING = frozenset(frozenset(names) for names in IDENTIFYING)
+
+
+def identifies(match: Mapping[str, str]) -> bool:
+    """Whether these are facts by which sessions are known, and so can be found."""
+    return frozenset(match) in _IDENTIFYING
+
+
 def identities(context: Mapping[str, str]) -> list[dict[str, str]]:
     """Every set of facts by which a session with this context may be reported over."""
     return [

@@ -80,6 +80,7 @@ class SessionFilter:
     owner: str | None = None
     charter: str | None = None
     task_ref: str | None = None
+    identity: str | None = None  # what names its job (`core.trigger.mark_of`); finds none that has ended
 
 
 @dataclass(frozen=True, slots=True)

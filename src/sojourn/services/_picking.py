@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from sojourn.core.ids import ClientId, SessionId
@@ -17,11 +17,16 @@ PAGE: Final = 2000
 
 async def picked(store: Store, selector: Selector) -> AsyncIterator[list[Session]]:
     """Every session that stays and is picked, page by page, in the order of their ids."""
-    which = _narrowed(selector)
+    async for page in paged(store, _narrowed(selector)):
+        yield [session for session in page if selector.picks(session)]
+
+
+async def paged(store: Store, which: SessionFilter) -> AsyncIterator[Sequence[Session]]:
+    """Every session that fits, page by page, in the order of their ids."""
     after: SessionId | None = None
     while page := await store.sessions(which, after=after, limit=PAGE):
         after = page[-1].id
-        yield [session for session in page if selector.picks(session)]
+        yield page
 
 
 def _narrowed(selector: Selector) -> SessionFilter:

@@ -15,15 +15,14 @@ from typing import Final
 from sojourn.core.change import Change, Once
 from sojourn.core.ending import Cause
 from sojourn.core.errors import NotFound, Refused
-from sojourn.core.ids import SessionId
 from sojourn.core.secret import Secret
 from sojourn.core.session import Session
-from sojourn.core.trigger import Trigger, mark_of, matches
+from sojourn.core.trigger import Trigger, identifies, mark_of, matches
 from sojourn.ports.clock import Clock
 from sojourn.ports.keys import Sealer
 from sojourn.ports.store import SessionFilter, Store
 from sojourn.ports.trigger import Delivery, PushTrigger, Signal
-from sojourn.services._picking import PAGE, STAYING
+from sojourn.services._picking import STAYING, paged
 from sojourn.services._reported_over import OVER
 from sojourn.services.end_session import EndSession
 
@@ -85,19 +84,23 @@ class RouteSignals:
             return 0
         source = f"trigger:{trigger.name}"
         await self._remember(signals, f"{trigger.kind} {source}")
+        ended = 0
+        for signal in signals:
+            cause = Cause(signal.reason, source, signal.detail)
+            ended += await self._end_all(signal.match, trigger.kind, cause)
+        return ended
+
+    async def _end_all(self, match: Mapping[str, str], kind: str, cause: Cause) -> int:
         ended, allowed = 0, {}
-        after: SessionId | None = None
-        which = SessionFilter(states=STAYING)
-        while page := await self._store.sessions(which, after=after, limit=PAGE):
-            after = page[-1].id
+        named = mark_of(match) if identifies(match) else None  # else every session is looked at
+        async for page in paged(self._store, SessionFilter(states=STAYING, identity=named)):
             for session in page:
-                signal = next((one for one in signals if matches(one.match, session.context)), None)
-                if signal is None:
+                if not matches(match, session.context):
                     continue
                 if session.charter not in allowed:
-                    allowed[session.charter] = trigger.kind in await self._ends_on(session)
+                    allowed[session.charter] = kind in await self._ends_on(session)
                 if allowed[session.charter]:
-                    await self._end(session.id, Cause(signal.reason, source, signal.detail))
+                    await self._end(session.id, cause)
                     ended += 1
         return ended
 

@@ -25,6 +25,7 @@ from sojourn.core.replay import ROW_TYPES
 from sojourn.core.session import LEAVING, Session, State
 from sojourn.core.signing_key import SigningKey
 from sojourn.core.target import Target, TargetState
+from sojourn.core.trigger import identities, mark_of
 from sojourn.ports.store import (
     FeedEntry,
     FeedPage,
@@ -384,4 +385,10 @@ def _fits(session: Session, which: SessionFilter) -> bool:
         and which.owner in (None, session.owner)
         and which.charter in (None, session.charter, session.task.kind)
         and which.task_ref in (None, session.task.ref)
+        and (which.identity is None or _is_known_by(session, which.identity))
     )
+
+
+def _is_known_by(session: Session, facts: str) -> bool:
+    known = (mark_of(one) for one in identities(session.context))
+    return session.state is not State.ENDED and facts in known
