@@ -138,6 +138,7 @@ class Deployment:
         self._providers = CatalogProviders(self.store, keys.sealer, self.clock, sealed_name=sealed_name)
         self._kept = KeptSecrets(self.store, keys.sealer)
         self._beats = BeatBook(self.store)
+        self._places = StatusPlaces(self.store, self.clock, self.entropy)
         self._end = EndSession(self.store, self.clock, self.entropy, settings)
         self._suspend = SuspendSession(self.store, self.clock, self.entropy, settings)
         self._outside = Outside(self.store, self.clock, self.entropy, keys.sealer, end=self._end)
@@ -289,10 +290,8 @@ class Deployment:
         activate = self._activating(mint)
         usage = WeighUsage(store, clock, entropy, end)
         return Verbs(
-            open_session=OpenSession(
-                store, clock, entropy, self._attestors, settings=settings, rules=self._rules.opening
-            ),
-            open_child=OpenChild(store, clock, entropy, settings, may=self._rules.book.require_delegate),
+            open_session=self._opening(),
+            open_child=self._opening_children(),
             activate=activate,
             beat=self._beat(mint),
             narrow=NarrowSession(store, clock, entropy, settings),
@@ -336,6 +335,21 @@ class Deployment:
             self._tokens, self.clock, self.entropy, self.settings.issuer, life=life, usable=usable
         )
 
+    def _opening(self) -> OpenSession:
+        return OpenSession(
+            self.store,
+            self.clock,
+            self.entropy,
+            self._attestors,
+            settings=self.settings,
+            rules=self._rules.opening,
+            places=self._places,
+        )
+
+    def _opening_children(self) -> OpenChild:
+        may = self._rules.book.require_delegate
+        return OpenChild(self.store, self.clock, self.entropy, self.settings, may=may, places=self._places)
+
     def _activating(self, mint: MintTokens) -> ActivateSession:
         return ActivateSession(
             self.store,
@@ -346,7 +360,7 @@ class Deployment:
             end=self._end,
             settings=self.settings,
             kept=self._kept,
-            places=StatusPlaces(self.store, self.clock, self.entropy),
+            places=self._places,
         )
 
     def _governance(self, activate: ActivateSession, usage: WeighUsage) -> Governance:

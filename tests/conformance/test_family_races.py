@@ -120,7 +120,7 @@ async def _more_than_the_charter_allows(one: Node, other: Node) -> Counter[str]:
     parent = await a_parent(one.store)
     asks = [(one if n % 2 else other).child(parent, n) for n in range(2 * FAN_OUT)]
     told = Counter(await asyncio.gather(*asks))
-    living = [m for m in await one.store.family(parent.id) if m.ancestors and m.state is State.APPROVED]
+    living = [m for m in await one.store.family(parent.id) if m.ancestors and m.state is State.ACTIVE]
     assert len(living) == told["opened"] == FAN_OUT, told
     assert told["too_many_children"] + told["stale"] == FAN_OUT  # of twice as many
     return Counter({f"fan-out: {word}": count for word, count in told.items()})

@@ -49,7 +49,7 @@ from tests.faces.samples import (
     a_session,
     a_target,
 )
-from tests.faces.scripted_parts import SetClock, Signer
+from tests.faces.scripted_parts import SetClock, Signer, require_fit
 
 
 @dataclass
@@ -199,17 +199,19 @@ class Script:
             if digest != asked.request_hash:
                 raise Invalid("idempotency_mismatch", "used before for another request")
             return Opening(self._find(session), True)
+        born = a_session(attested.client.id, asked.key, asked.task, State.APPROVED)
+        require_fit(asked, born)
         await self.store.commit(Change(once=(*attested.once, *asked.once)))
-        made = self._keep(a_session(attested.client.id, asked.key, asked.task, State.APPROVED))
         if asked.idempotency is not None:
-            self.opened[asked.idempotency] = (made.id, asked.request_hash)
-        return Opening(made, False)
+            self.opened[asked.idempotency] = (born.id, asked.request_hash)
+        return Opening(self._keep(born), False)
 
     async def open_child(self, parent: SessionId, key: str, asked: ChildRequest) -> Opening:
         self._called("child")
         elder = self._find(parent)
-        await self.store.commit(Change(once=asked.once))
         born = a_session(elder.client, asked.key, elder.task, State.APPROVED)
+        require_fit(asked, born)
+        await self.store.commit(Change(once=asked.once))
         return Opening(self._keep(replace(born, ancestors=(*elder.ancestors, elder.id))), False)
 
     async def activate(self, session: Session) -> Activation:
@@ -218,15 +220,13 @@ class Script:
 
     def _active(self, session: Session) -> Activation:
         active = self._keep(replace(session, state=State.ACTIVE, cause=None))
-        credential = Credential(
-            "shop-readonly", "shop", "postgresql", {"host": "127.0.0.1"}, Secret("once-only")
-        )
+        place, secret = {"host": "127.0.0.1"}, Secret("once-only")
+        credential = Credential("shop-readonly", "shop", "postgresql", place, secret)
         return Activation(active, self(active, Mark(1, 7)), (credential,), Mark(1, 7))
 
     async def beat(self, session: SessionId, key: str, **_: object) -> Beat:
         self._called("beat")
-        found = self._find(session)
-        if found.state in LEAVING:
+        if (found := self._find(session)).state in LEAVING:
             raise Refused("session_ended", "the session has ended")
         return Beat(found, self(found, Mark(1, 7)) if found.state is State.ACTIVE else ())
 

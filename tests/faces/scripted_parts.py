@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from sojourn.core.session import Session
 from sojourn.core.signing_key import KeyId, KeyState, Purpose, SigningKey
+from sojourn.faces.http.doors import ChildRequest, OpenRequest
 from sojourn.jose import Es256Key
 from sojourn.ports.provider import Found, Presence
 from tests.faces.samples import START, Reconciliation, Removed
@@ -87,3 +89,9 @@ class QuietBell:
 
     async def wait_beyond(self, n: int, timeout_s: float) -> None:
         self.waited.append((n, timeout_s))
+
+
+def require_fit(asked: OpenRequest | ChildRequest, session: Session) -> None:
+    """As the services do before they commit: what would be of no use is not opened."""
+    if asked.fits is not None:
+        asked.fits(session)

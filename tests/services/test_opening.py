@@ -7,13 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from sojourn.core.change import Once
+from sojourn.core.change import Change, Once
+from sojourn.core.ending import Reason
 from sojourn.core.errors import Invalid, NotFound, Refused, TargetError
 from sojourn.core.lease import LeaseState
-from sojourn.core.session import State, Task
+from sojourn.core.session import BeatRule, Session, State, Task, reason_of
+from sojourn.services.open_child import ChildRequest
 from sojourn.testing.fakes import Fault
 from tests.services.rig import play
-from tests.sim.world import Node, World
+from tests.sim.world import KEY, Node, World
 
 
 def test_an_opened_session_is_active_with_every_credential_and_token() -> None:
@@ -135,6 +137,60 @@ def test_a_task_without_a_charter_is_refused() -> None:
             await process.open(replace(world.ask(), task=Task("unheard", "1")))
 
         assert refusal.value.code == "unknown_charter"
+
+    play(story)
+
+
+def test_what_needs_nothing_made_is_active_with_the_one_commit_that_opens_it() -> None:
+    async def story(world: World, process: Node) -> None:
+        moves: list[Change] = []
+        world.store.watches.append(lambda change: moves.append(change) if change.steps else None)
+
+        opening = await process.open(world.ask("api"))
+        child = await process.open_child(opening.session.id, KEY, ChildRequest(f"{KEY}-child"))
+
+        for opened, change in zip((opening.session, child.session), moves, strict=True):
+            assert opened.state is State.ACTIVE and opened.status_list is not None
+            assert [beat.session for beat in change.beats] == [opened.id]
+            activation = await process.activate(opened)
+            assert [token.audience for token in activation.tokens] == ["https://api"]
+        assert len(moves) == 2, "nothing more was written"
+
+    play(story)
+
+
+def test_what_was_opened_and_never_handed_out_ends_by_its_silence() -> None:
+    async def story(world: World, process: Node) -> None:
+        await process.open(world.ask("api"))
+        process.crash()
+        successor = world.start(worker=False)
+
+        seen = []
+        for seconds in (3.9, 1.2):
+            await world.clock.sleep(seconds)
+            await successor.sweep.run_once()
+            (session,) = world.store.all_sessions()
+            seen.append((session.state, reason_of(session)))
+
+        assert seen == [(State.ACTIVE, None), (State.ENDED, Reason.MISSED_BEAT)]
+
+    play(story, beat=BeatRule(timedelta(seconds=1), timedelta(seconds=4)))
+
+
+@pytest.mark.parametrize("child", [False, True], ids=["session", "child"])
+def test_what_would_be_of_no_use_to_its_caller_is_not_opened(*, child: bool) -> None:
+    def refuse(session: Session) -> None:
+        raise Invalid("invalid_target", f"of no use: {session.task.kind}")
+
+    async def story(world: World, process: Node) -> None:
+        parent = (await world.open(process, "api")).session
+        with pytest.raises(Invalid, match="invalid_target"):
+            if child:
+                await process.open_child(parent.id, KEY, ChildRequest(f"{KEY}-child", fits=refuse))
+            else:
+                await process.open(replace(world.ask("api"), fits=refuse))
+
+        assert [session.id for session in world.store.all_sessions()] == [parent.id]
 
     play(story)
 

@@ -92,7 +92,8 @@ class Node:
         self.beats = BeatBook(store)
         end = self.end = world.make_end(store)
         kept = KeptSecrets(store, OpenSealer())
-        self.open = OpenSession(store, clock, entropy, attestors, settings=settings)
+        places = StatusPlaces(store, clock, entropy)
+        self.open = OpenSession(store, clock, entropy, attestors, settings=settings, places=places)
         self.open_child = world.make_open_child(store)
         self.activate = ActivateSession(
             store,
@@ -103,12 +104,11 @@ class Node:
             end=self.end,
             settings=settings,
             kept=kept,
-            places=StatusPlaces(store, clock, entropy),
+            places=places,
         )
         self.narrow = NarrowSession(store, clock, entropy, settings)
         self.suspend = SuspendSession(store, clock, entropy, settings)
-        suspend = self.suspend
-        self.reattest = reattest = ReattestSession(store, clock, attestors, end=end, suspend=suspend)
+        self.reattest = reattest = ReattestSession(store, clock, attestors, end=end, suspend=self.suspend)
         self.beat = BeatSession(store, clock, mint, self.beats, reattest=reattest, end=self.end)
         self.resume = ResumeSession(
             store,
@@ -125,7 +125,7 @@ class Node:
         self.reap = ReapLeases(store, clock, providers, settings, holder=name, kept=kept, look_every_s=5.0)
         world.break_reaper(self.reap)
         now, beats = clock.now(), self.beats
-        self.sweep = SweepDeadlines(store, clock, end, suspend, started_at=now, beats=beats)
+        self.sweep = SweepDeadlines(store, clock, end, self.suspend, started_at=now, beats=beats)
 
     async def lower(self, session: SessionId, templates: Mapping[str, str]) -> Session:
         """Make grants of lesser templates."""
@@ -233,7 +233,8 @@ class World:
 
     def make_open_child(self, store: Store) -> OpenChild:
         """The door into a family."""
-        return OpenChild(store, self.clock, self.entropy, self.settings)
+        places = StatusPlaces(store, self.clock, self.entropy)
+        return OpenChild(store, self.clock, self.entropy, self.settings, places=places)
 
     def break_reaper(self, reap: ReapLeases) -> None:
         """Nothing is broken, unless a mutant says so."""

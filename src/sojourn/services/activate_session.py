@@ -16,18 +16,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from sojourn.config import Settings
-from sojourn.core.change import Beat, Change, Pin, Sealed, pin
+from sojourn.core.change import Change, Pin, Sealed, pin
 from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, NotFound, Refused, SojournError
 from sojourn.core.ids import LEASE, LeaseId, TargetId, from_uuid
 from sojourn.core.lease import Lease, LeaseState, issued, plan
 from sojourn.core.record import Row, RowKind, Step
 from sojourn.core.scope import TargetGrant
-from sojourn.core.session import Session, activate, prepare
+from sojourn.core.session import Session, State, activate, prepare
 from sojourn.core.target import Target, TargetState
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.provider import Intent, Issued, Provider, Providers
 from sojourn.ports.store import Mark, Store
+from sojourn.services._beginning import begin
 from sojourn.services._kept import KeptSecrets
 from sojourn.services._killed import killed_by
 from sojourn.services._reconciling import require_reconciled
@@ -81,7 +82,7 @@ class ActivateSession:
         self._record = RecordOutcomes(store, clock, entropy, kept)
 
     async def __call__(self, session: Session) -> Activation:
-        """The session, active; any failure or cancellation ends it.
+        """The session, active, for the one who opened it; any failure or cancellation ends it.
 
         Raises:
             TargetError: a target did not make its credential.
@@ -201,13 +202,13 @@ class ActivateSession:
         return Activation(step.row, tokens, credentials(sending, targets), head.mark)
 
     async def _activate_bare(self, session: Session) -> Activation:
-        """Activate a session without credentials: what may come to exist is nothing, so one commit does."""
-        place = await self._places.take() if self._places else None
-        now = self._clock.now()
-        heard = Beat(session.id, now, now + session.beat.missed_after)
-        step = activate(session, now, status=place)
-        head = await self._store.commit(Change(steps=(step,), beats=(heard,)))
-        return Activation(step.row, self._tokens(step.row, head.mark), (), head.mark)
+        """Without credentials one commit does, which may have been the one that opened the session."""
+        if session.state is State.ACTIVE:
+            head = await self._store.head()
+        else:
+            step, beats = await begin(session, self._clock, self._places)
+            session, head = step.row, await self._store.commit(Change(steps=(step,), beats=beats))
+        return Activation(session, self._tokens(session, head.mark), (), head.mark)
 
     async def _give_up(self, session: Session, sending: Sending | None, detail: str) -> None:
         """Record what is known of each send, then end the session; both may be repeated."""

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from sojourn.config import Settings
-from sojourn.core.change import Change, Once
+from sojourn.core.change import Beat, Change, Once
 from sojourn.core.charter import Charter
 from sojourn.core.errors import Conflict, Invalid, NotFound, Refused
 from sojourn.core.family import ChildWish, Portion, child_opened, living_children, portion
@@ -24,7 +24,9 @@ from sojourn.core.record import Step
 from sojourn.core.session import Session, State, Task, approve, request
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
+from sojourn.services._beginning import Fits, begin
 from sojourn.services._retry import decide_again
+from sojourn.services._status_places import StatusPlaces
 
 CHILD_MARK: Final = "child"
 
@@ -40,6 +42,7 @@ class ChildRequest:
     once: tuple[Once, ...] = ()
     idempotency: str | None = None
     request_hash: str = ""
+    fits: Fits | None = None
 
 
 class Asked(Protocol):
@@ -59,11 +62,16 @@ class Asked(Protocol):
     def idempotency(self) -> str | None: ...
     @property
     def request_hash(self) -> str: ...
+    @property
+    def fits(self) -> Fits | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ChildOpening:
-    """An approved child. `repeated`: the same call was made before, and its secrets are spent."""
+    """A child: approved, or active if nothing is to be made for it.
+
+    `repeated`: the same call was made before, and its secrets are spent.
+    """
 
     session: Session
     repeated: bool
@@ -84,8 +92,10 @@ class OpenChild:
         settings: Settings,
         *,
         may: MayDelegate | None = None,
+        places: StatusPlaces | None = None,
     ) -> None:
         self._may = may
+        self._places = places
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -129,10 +139,17 @@ class OpenChild:
         given = portion(parent, rule, asked.wish, living=living_children(parent, family), now=now)
         if self._may is not None:
             await self._may(parent, given.grants.names(), now)
-        step = request(self._describe(parent, asked, given, now))
+        child = self._describe(parent, asked, given, now)
+        if asked.fits is not None:
+            asked.fits(child)
+        step = request(child)
         step = step.then(approve(step.row, f"parent:{parent_id}", now))
-        marks = (*asked.once, *self._remember(parent_id, asked, step.row.id, now))
-        await self._store.commit(self._gather(parent, step, marks))
+        beats: tuple[Beat, ...] = ()
+        if not child.grants.targets:
+            begun, beats = await begin(step.row, self._clock, self._places)
+            step = step.then(begun)
+        marks = (*asked.once, *self._remember(parent_id, asked, child.id, now))
+        await self._store.commit(replace(self._gather(parent, step, marks), beats=beats))
         return ChildOpening(step.row, repeated=False)
 
     def _gather(self, parent: Session, born: Step[Session], marks: tuple[Once, ...]) -> Change:

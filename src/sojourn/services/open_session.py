@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from sojourn.config import Settings
 from sojourn.core.approval import ask
-from sojourn.core.change import Change, Once, pin
+from sojourn.core.change import Beat, Change, Once, pin
 from sojourn.core.charter import Admission, ApprovalRule, Charter, admit
 from sojourn.core.client import Client, Role
 from sojourn.core.context import require_unattested
@@ -30,9 +30,11 @@ from sojourn.ports.attestor import Attestation, Attestor, Evidence
 from sojourn.ports.clock import Clock, Entropy
 from sojourn.ports.store import Store
 from sojourn.services._asking import must_ask, request_for
+from sojourn.services._beginning import Fits, begin
 from sojourn.services._offboarded import require_owner
 from sojourn.services._reconciling import require_reconciled
 from sojourn.services._runs import claim_run
+from sojourn.services._status_places import StatusPlaces
 from sojourn.services._superseding import require_predecessor
 from sojourn.services.opening_rules import OpeningRules, Ruled
 
@@ -55,6 +57,7 @@ class OpenRequest:
     idempotency: str | None = None
     request_hash: str = ""
     supersedes: SessionId | None = None
+    fits: Fits | None = None
 
 
 class Asked(Protocol):
@@ -80,11 +83,16 @@ class Asked(Protocol):
     def request_hash(self) -> str: ...
     @property
     def supersedes(self) -> SessionId | None: ...
+    @property
+    def fits(self) -> Fits | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A session, approved or waiting for people. `repeated`: the same call was made before."""
+    """A session: approved, active if nothing is to be made for it, or waiting for people.
+
+    `repeated`: the same call was made before.
+    """
 
     session: Session
     repeated: bool
@@ -102,6 +110,7 @@ class OpenSession:
         *,
         settings: Settings,
         rules: OpeningRules | None = None,
+        places: StatusPlaces | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -109,9 +118,13 @@ class OpenSession:
         self._attestors = attestors
         self._settings = settings
         self._rules = rules
+        self._places = places
 
     async def __call__(self, asked: Asked) -> Opening:
-        """An approved session, or the one that the same idempotency key opened before.
+        """A session, or the one that the same idempotency key opened before.
+
+        What is said yes to at once, and needs nothing made, is active: see `_beginning`. Nobody has
+        a token for it before `ActivateSession` has looked whether an order covers it.
 
         Raises:
             Unauthenticated: the evidence does not hold.
@@ -144,6 +157,8 @@ class OpenSession:
         ruled = Ruled(described, {})
         if self._rules is not None:
             ruled = await self._rules(ruled.session, charter)
+        if asked.fits is not None:
+            asked.fits(ruled.session)
         marks = (*marks, *await claim_run(self._store, attestation.run, ruled.session))
         try:
             rule = await must_ask(self._store, charter, now)
@@ -246,9 +261,13 @@ class OpenSession:
         (ruled, rule), client = wished, attested.client
         session, now = ruled.session, ruled.session.requested_at
         steps: tuple[Step[Row], ...]
+        beats: tuple[Beat, ...] = ()
         if rule is None:
             step = request(session, attested.unknown)
             step = step.then(approve(step.row, session.charter, now, ruled.notes))
+            if not session.grants.targets:
+                begun, beats = await begin(step.row, self._clock, self._places)
+                step = step.then(begun)
             steps = (step,)
         else:
             waiting, approval = request_for(session, client, rule, self._entropy)
@@ -262,7 +281,8 @@ class OpenSession:
             marks = (*marks, call)
         # The client is pinned: one that is removed meanwhile opens nothing.
         steps = (*steps, *self._owed_review(session))
-        await self._store.commit(Change(steps=steps, pins=(pin(RowKind.CLIENT, client),), once=marks))
+        pins = (pin(RowKind.CLIENT, client),)
+        await self._store.commit(Change(steps=steps, pins=pins, once=marks, beats=beats))
         if session.break_glass:
             log.warning("session %s was opened by the break-glass charter %s", session.id, session.charter)
         return Opening(step.row, repeated=False)

@@ -60,7 +60,7 @@ class Credential(Protocol):
 
 
 class Opening(Protocol):
-    """A session that was approved, or the one an earlier call with this key made."""
+    """A session that was opened, or the one an earlier call with this key made."""
 
     @property
     def session(self) -> Session: ...
@@ -132,6 +132,7 @@ class OpenRequest:
     idempotency: str | None
     request_hash: str
     supersedes: SessionId | None = None
+    fits: Callable[[Session], object] | None = None  # refuses what would be of no use, before it is there
 
 
 class OpenSession(Protocol):
@@ -149,6 +150,7 @@ class ChildRequest:
     once: tuple[Once, ...]
     idempotency: str | None
     request_hash: str
+    fits: Callable[[Session], object] | None = None
 
 
 class OpenChild(Protocol):

@@ -7,6 +7,8 @@ of another key, it becomes the token of a child session, in whose name `act` say
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -16,6 +18,7 @@ from sojourn.core.change import Change, Once
 from sojourn.core.errors import Invalid, Refused, SojournError, Unauthenticated
 from sojourn.core.family import ChildWish
 from sojourn.core.ids import SessionId
+from sojourn.core.session import Session
 from sojourn.core.token import AccessClaims
 from sojourn.core.window import from_micros
 from sojourn.faces.http import views
@@ -110,19 +113,25 @@ async def _for_a_child(
     once = Once(
         INTRODUCTION_MARK, f"{shown.parent_key}:{shown.jti}", from_micros(shown.expires_at * 1_000_000)
     )
-    asked = _asked(form.details(), held, (*marks, once))
+    chosen = partial(choose, wanted=form.audience or claims.audience, scope=form.scope)
+    asked = _asked(form.details(), held, (*marks, once), chosen)
     try:
         opening = await desk.verbs.open_child(SessionId(claims.sid), claims.key, asked)
     except Refused as refusal:
         if refusal.code != "replayed":
             raise
         raise Invalid("invalid_request", "the introduction was used before") from refusal
-    audience = await choose(desk, opening.session, form.audience or claims.audience, form.scope)
     activation = await desk.verbs.activate(opening.session)
+    audience = chosen(activation.session)
     return answer(desk, activation, audience, form.scope, issued_token_type=ACCESS_TOKEN)
 
 
-def _asked(details: SessionDetails | None, held: Holder, marks: tuple[Once, ...]) -> ChildRequest:
+def _asked(
+    details: SessionDetails | None,
+    held: Holder,
+    marks: tuple[Once, ...],
+    fits: Callable[[Session], object],
+) -> ChildRequest:
     details = details or SessionDetails("sojourn_session")
     details.refuse_actor()
     return ChildRequest(
@@ -133,4 +142,5 @@ def _asked(details: SessionDetails | None, held: Holder, marks: tuple[Once, ...]
         once=marks,
         idempotency=None,
         request_hash="",
+        fits=fits,
     )

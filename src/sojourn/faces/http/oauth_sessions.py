@@ -6,14 +6,14 @@ A session is opened by the same services as everywhere else; here it only looks 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sojourn.core.binding import is_certificate
 from sojourn.core.change import Change
-from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Invalid, Refused, Unauthenticated
 from sojourn.core.session import Session, State
 from sojourn.core.token import choose_audience
@@ -25,8 +25,6 @@ from sojourn.faces.http.limits import CLIENT_TOKEN_LIFE
 from sojourn.faces.http.oauth_client import asserted, certified, recognise
 from sojourn.faces.http.oauth_form import DETAILS_TYPE, Form, SessionDetails
 from sojourn.ports.attestor import Evidence
-
-SOURCE: Final = "token endpoint"
 
 
 async def client_credentials(request: Request, form: Form) -> Response:
@@ -78,15 +76,19 @@ async def _client_token(request: Request, form: Form) -> Response:
 
 
 async def _open(request: Request, form: Form, details: SessionDetails, evidence: Evidence) -> Response:
-    desk, held, wanted = desk_of(request), holder(request), form.audience
+    desk, held = desk_of(request), holder(request)
+    chosen = partial(choose, wanted=form.audience, scope=form.scope)
     desk.replays.note(held.once, desk.clock.now())
-    opening = await desk.verbs.open_session(_asked(details, evidence, held))
-    audience = await choose(desk, opening.session, wanted, form.scope)
+    opening = await desk.verbs.open_session(_asked(details, evidence, held, chosen))
+    if opening.session.state is State.REQUESTED:
+        raise Refused("authorization_pending", f"session {opening.session.id} waits to be approved")
     activation = await desk.verbs.activate(opening.session)
-    return answer(desk, activation, audience, form.scope)
+    return answer(desk, activation, chosen(activation.session), form.scope)
 
 
-def _asked(details: SessionDetails, evidence: Evidence, held: Holder) -> OpenRequest:
+def _asked(
+    details: SessionDetails, evidence: Evidence, held: Holder, fits: Callable[[Session], object]
+) -> OpenRequest:
     return OpenRequest(
         evidence=evidence,
         task=details.wanted_task(),
@@ -97,20 +99,19 @@ def _asked(details: SessionDetails, evidence: Evidence, held: Holder) -> OpenReq
         once=(held.once,),
         idempotency=None,
         request_hash="",
+        fits=fits,
     )
 
 
-async def choose(desk: Desk, session: Session, wanted: str | None, scope: frozenset[str] | None) -> str:
-    """The audience of the token; a session that cannot have it ends before anything was made for it."""
-    if session.state is State.REQUESTED:
-        raise Refused("authorization_pending", f"session {session.id} waits to be approved")
-    try:
-        audience = choose_audience(session, wanted)
-        if scope is not None and not scope <= set(session.grants.actions_at(audience)):
-            raise Invalid("invalid_scope", "the charter does not grant all of these actions at this audience")
-    except Invalid as refusal:
-        await desk.verbs.end(session.id, Cause(Reason.ACTIVATION_FAILED, SOURCE, refusal.code))
-        raise
+def choose(session: Session, wanted: str | None, scope: frozenset[str] | None) -> str:
+    """The audience of the token that is asked for.
+
+    Raises:
+        Invalid: code `invalid_target` or `invalid_scope`.
+    """
+    audience = choose_audience(session, wanted)
+    if scope is not None and not scope <= set(session.grants.actions_at(audience)):
+        raise Invalid("invalid_scope", "the session is not granted all of these actions at this audience")
     return audience
 
 
