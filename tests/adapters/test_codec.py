@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 
 from sojourn.adapters.codec import decode, from_bytes, plain, shown, to_bytes
+from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Invalid
 from sojourn.core.record import apply
-from sojourn.core.session import Session
+from sojourn.core.session import Session, Task
 from sojourn.core.window import show
 from sojourn.ledger.canonical import canonical
 from tests.rig.store import a_session
@@ -43,10 +45,21 @@ def test_names_beyond_the_bmp_are_sorted_as_rfc_8785_says() -> None:
     assert to_bytes({"größe": 1, "a": 2}) == canonical({"größe": 1, "a": 2})
 
 
-def test_a_row_is_read_back_as_it_was() -> None:
-    session = a_session(ancestors=("ses_0000000004000000000000000k",), idle=timedelta(seconds=3))
+@pytest.mark.parametrize("text", ["a", "größe", "\uffff", "\U0001f600", 'a"\\\U0001f600'])
+def test_a_row_is_read_back_as_it_was_whatever_people_wrote_in_it(text: str) -> None:
+    elder = "ses_0000000004000000000000000k"
+    session = a_session(
+        ancestors=(elder,),
+        idle=timedelta(seconds=3),
+        task=Task("demo", text),
+        context={"note": text},
+        cause=Cause(Reason.KILLED, "client:ada", text),
+    )
 
-    assert decode(Session, from_bytes(to_bytes(plain(session)))) == session
+    for free in (False, True):
+        written = to_bytes(plain(session), free=free)
+        assert decode(Session, from_bytes(written)) == session
+        assert written == canonical(json.loads(written))
 
 
 @pytest.mark.parametrize(

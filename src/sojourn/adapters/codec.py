@@ -46,7 +46,8 @@ def to_bytes(plain: object, *, free: bool = False) -> bytes:
         written = _fast.encode(plain)
         # Names beyond the BMP sort by UTF-16, not by code point; their bytes begin at 0xf0.
         plain_names = written.isascii() or not written.translate(None, _WITHIN_BMP)
-        return written if plain_names and not free else canonical(plain)
+        # Read again, because only then there are no tuples in it, which the slow writer does not know.
+        return written if plain_names and not free else canonical(msgspec.json.decode(written))
     except (LedgerError, UnicodeEncodeError) as error:
         raise Invalid("bad_record", "a record cannot be written as JSON") from error
 
