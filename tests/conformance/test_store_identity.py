@@ -39,3 +39,20 @@ async def test_a_session_is_found_by_the_facts_that_name_its_job_until_it_has_en
     assert await known(project_id="7", pipeline_id="5") == ["2"]
     assert await store.sessions(SessionFilter(identity=mark_of({})), after=None, limit=9) == []
     await require_replay(store)
+
+
+ODD = ["x", "100%", "a_b", "/", "\\", '"', "größe", "\U0001f600", "a\tb", "\u2028", "</script>", "X"]
+
+
+async def test_a_session_is_found_by_whatever_stands_in_its_context(store: Store) -> None:
+    for number, value in enumerate(ODD, 1):
+        await store.commit(
+            Change(steps=(session.request(a_session(number, context={f"odd.{value}": value})),))
+        )
+
+    for number, value in enumerate(ODD, 1):
+        which = SessionFilter(facts=frozenset({(f"odd.{value}", value)}))
+        found = [one.task.ref for one in await store.sessions(which, after=None, limit=99)]
+        assert str(number) in found and len(found) <= 2, (value, found)  # `x` may be found with `X`
+    for absent in ({("odd.x", "y")}, {("odd.x", "x"), ("odd./", "/")}, {("odd", "x")}):
+        assert await store.sessions(SessionFilter(facts=frozenset(absent)), after=None, limit=9) == []

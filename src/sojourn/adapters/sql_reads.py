@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Select, Table, and_, bindparam, func, or_, select
 
 from sojourn.adapters import sql_schema as schema
+from sojourn.adapters.codec import to_bytes
 from sojourn.adapters.sql_judge import identity_hash, key_hash
 from sojourn.adapters.sql_rows import row_of
 from sojourn.core.approval import ApprovalState
@@ -160,6 +161,8 @@ def sessions(
         rules.append(_SESSION.c.state.in_(sorted(state.value for state in which.states)))
         if State.ENDED not in which.states and which.identity is None:
             rules.append(_SESSION.c.state != State.ENDED.value)  # lets the index of living sessions be used
+    # Without reading a row: a member stands in every record in the same spelling.
+    rules += [_SESSION.c.doc.contains(_spelled(*fact), autoescape=True) for fact in sorted(which.facts)]
     if which.identity is not None:
         known = schema.identity
         chosen = select(known.c.session).where(known.c.facts_hash == identity_hash(which.identity))
@@ -169,6 +172,10 @@ def sessions(
         Session,
         select(_SESSION.c.doc).where(and_(True, *rules)).order_by(_SESSION.c.id).limit(limit),
     )
+
+
+def _spelled(name: str, value: str) -> str:
+    return to_bytes({name: value}).decode()[1:-1]
 
 
 def living_leases(connection: Connection, target: TargetId) -> int:

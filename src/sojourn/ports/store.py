@@ -81,6 +81,7 @@ class SessionFilter:
     charter: str | None = None
     task_ref: str | None = None
     identity: str | None = None  # what names its job (`core.trigger.mark_of`); finds none that has ended
+    facts: frozenset[tuple[str, str]] = frozenset()  # names and values in its context; may find a few more
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,7 @@ class RouteSignals:
 
     async def _end_all(self, match: Mapping[str, str], kind: str, cause: Cause) -> int:
         ended, allowed = 0, {}
-        named = mark_of(match) if identifies(match) else None  # else every session is looked at
-        async for page in paged(self._store, SessionFilter(states=STAYING, identity=named)):
+        async for page in paged(self._store, _having(match)):
             for session in page:
                 if not matches(match, session.context):
                     continue
@@ -120,3 +119,9 @@ class RouteSignals:
         name, _, number = session.charter.rpartition("@")
         charter = await self._store.charter(name, int(number))
         return charter.ends_on if charter else ()
+
+
+def _having(match: Mapping[str, str]) -> SessionFilter:
+    if identifies(match):
+        return SessionFilter(states=STAYING, identity=mark_of(match))
+    return SessionFilter(states=STAYING, facts=frozenset(match.items()))

@@ -385,6 +385,7 @@ def _fits(session: Session, which: SessionFilter) -> bool:
         and which.owner in (None, session.owner)
         and which.charter in (None, session.charter, session.task.kind)
         and which.task_ref in (None, session.task.ref)
+        and which.facts <= session.context.items()
         and (which.identity is None or _is_known_by(session, which.identity))
     )
 
