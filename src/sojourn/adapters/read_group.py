@@ -1,8 +1,7 @@
 """Reads that wait for a thread run in it together, on one snapshot: one hop for many.
 
-The first read asks for a thread once the loop has run what is ready to run, and whoever comes before
-that thread has begun goes along: a busy core hops seldom, an idle one waits for nothing. Each still
-sees all that was committed before it asked.
+Nothing is held back to make a group larger: the first read asks for a thread, and whoever comes
+before that thread has begun goes along. Each still sees all that was committed before it asked.
 A group that fails is read again one by one, so that only the guilty one fails.
 """
 
@@ -45,22 +44,21 @@ class ReadGroup:
         Raises:
             RuntimeError: the threads are gone.
         """
-        loop = asyncio.get_running_loop()
-        asked = _Asked(work, loop.create_future())
+        asked = _Asked(work, asyncio.get_running_loop().create_future())
         with self._turn:
             self._asked.append(asked)
             first = len(self._asked) == 1
         if first:
-            loop.call_soon(self._send_first)
+            self._send_first()
         return cast("T", await asked.answer)
 
     def _send_first(self) -> None:
         try:
             self._send(self._take)
-        except RuntimeError as error:  # the threads are gone
+        except RuntimeError:  # the threads are gone: whoever comes next is to hear it, too
             with self._turn:
-                left, self._asked = self._asked, []
-            _fail(left, error)
+                self._asked = []
+            raise
 
     def _take(self) -> Sequence[_Asked]:
         with self._turn:
@@ -92,18 +90,14 @@ class ReadGroup:
             for one in group:
                 self._send(partial(_alone, one))
             return
-        if error is not None:
-            _fail(group, error)
-            return
-        for one, answer in zip(group, done.result(), strict=True):
-            if not one.answer.done():  # else whoever asked has gone
+        answers = [None] if error is not None else done.result()
+        for one, answer in zip(group, answers, strict=True):
+            if one.answer.done():  # whoever asked has gone
+                continue
+            if error is None:
                 one.answer.set_result(answer)
-
-
-def _fail(group: Sequence[_Asked], error: BaseException) -> None:
-    for one in group:
-        if not one.answer.done():
-            one.answer.set_exception(error)
+            else:
+                one.answer.set_exception(error)
 
 
 def _alone(asked: _Asked) -> Sequence[_Asked]:
