@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from sojourn.core.change import RevocationKind
+from sojourn.core.errors import Unavailable
 from sojourn.core.ids import SESSION, SessionId
 from sojourn.faces.http import answers, oauth_answers
 from sojourn.jose import Es256Key
@@ -247,3 +248,17 @@ async def test_health_is_public_and_metrics_are_local(world: World) -> None:
     assert (healthy.json(), ready.json()) == ({"status": "ok"}, {"status": "ok", "mode": "normal"})
     assert "sojourn_feed_waiters" in local.text
     assert (passed_on.status_code, operator.status_code) == (401, 200)
+
+
+@pytest.mark.parametrize(("asked", "code"), [("head", "fenced"), ("checkpoint", "store_unavailable")])
+async def test_a_node_that_is_fenced_or_has_no_database_is_not_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch, asked: str, code: str
+) -> None:
+    async def refused() -> None:
+        raise Unavailable(code, "not now")
+
+    monkeypatch.setattr(world.store, asked, refused)
+
+    healthy, ready = await world.http.get("/healthz"), await world.http.get("/readyz")
+
+    assert (healthy.status_code, ready.status_code, ready.json()["code"]) == (200, 503, code)

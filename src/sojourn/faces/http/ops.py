@@ -30,6 +30,7 @@ async def ready(request: Request) -> Response:
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
             store = desk_of(request).store
+            await store.head()  # refused to a node whose epoch is over
             await store.checkpoint()  # which no store knows by heart
             waiting = await store.reconciling() or await store.restored(limit=1)
     except TimeoutError as error:
