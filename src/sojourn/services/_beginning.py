@@ -15,15 +15,18 @@ Fits = Callable[[Session], object]
 
 
 async def begin(
-    approved: Session, clock: Clock, places: StatusPlaces | None
+    approved: Step[Session], clock: Clock, places: StatusPlaces | None
 ) -> tuple[Step[Session], tuple[Beat, ...]]:
-    """The session, active, and the beat that it owes from now on: for one commit.
+    """The step that leads on to active, and the beat owed from then on; as it is where something is made.
 
     Raises:
         Refused: code `window_closed`.
         Unavailable: the store could not answer.
     """
+    session = approved.row
+    if session.grants.targets:
+        return approved, ()
     place = await places.take() if places else None
     now = clock.now()
-    heard = Beat(approved.id, now, now + approved.beat.missed_after)
-    return activate(approved, now, status=place), (heard,)
+    heard = Beat(session.id, now, now + session.beat.missed_after)
+    return approved.then(activate(session, now, status=place)), (heard,)

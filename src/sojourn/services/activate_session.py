@@ -21,7 +21,7 @@ from sojourn.core.ending import Cause, Reason
 from sojourn.core.errors import Conflict, NotFound, Refused, SojournError
 from sojourn.core.ids import LEASE, LeaseId, TargetId, from_uuid
 from sojourn.core.lease import Lease, LeaseState, issued, plan
-from sojourn.core.record import Row, RowKind, Step
+from sojourn.core.record import Row, RowKind, Step, unchanged
 from sojourn.core.scope import TargetGrant
 from sojourn.core.session import Session, State, activate, prepare
 from sojourn.core.target import Target, TargetState
@@ -206,7 +206,7 @@ class ActivateSession:
         if session.state is State.ACTIVE:
             head = await self._store.head()
         else:
-            step, beats = await begin(session, self._clock, self._places)
+            step, beats = await begin(unchanged(session), self._clock, self._places)
             session, head = step.row, await self._store.commit(Change(steps=(step,), beats=beats))
         return Activation(session, self._tokens(session, head.mark), (), head.mark)
 

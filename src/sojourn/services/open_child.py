@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from sojourn.config import Settings
-from sojourn.core.change import Beat, Change, Once
+from sojourn.core.change import Change, Once
 from sojourn.core.charter import Charter
 from sojourn.core.errors import Conflict, Invalid, NotFound, Refused
 from sojourn.core.family import ChildWish, Portion, child_opened, living_children, portion
@@ -144,10 +144,7 @@ class OpenChild:
             asked.fits(child)
         step = request(child)
         step = step.then(approve(step.row, f"parent:{parent_id}", now))
-        beats: tuple[Beat, ...] = ()
-        if not child.grants.targets:
-            begun, beats = await begin(step.row, self._clock, self._places)
-            step = step.then(begun)
+        step, beats = await begin(step, self._clock, self._places)
         marks = (*asked.once, *self._remember(parent_id, asked, child.id, now))
         await self._store.commit(replace(self._gather(parent, step, marks), beats=beats))
         return ChildOpening(step.row, repeated=False)

@@ -265,9 +265,7 @@ class OpenSession:
         if rule is None:
             step = request(session, attested.unknown)
             step = step.then(approve(step.row, session.charter, now, ruled.notes))
-            if not session.grants.targets:
-                begun, beats = await begin(step.row, self._clock, self._places)
-                step = step.then(begun)
+            step, beats = await begin(step, self._clock, self._places)
             steps = (step,)
         else:
             waiting, approval = request_for(session, client, rule, self._entropy)
