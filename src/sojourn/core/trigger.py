@@ -53,12 +53,9 @@ IDENTIFYING = (
 )
 
 
-_IDENTIFYING = frozenset(frozenset(names) for names in IDENTIFYING)
-
-
 def identifies(match: Mapping[str, str]) -> bool:
     """Whether these are facts by which sessions are known, and so can be found."""
-    return frozenset(match) in _IDENTIFYING
+    return any(match.keys() == set(names) for names in IDENTIFYING)
 
 
 def identities(context: Mapping[str, str]) -> list[dict[str, str]]:

@@ -60,7 +60,7 @@ class StatusPlaces:
         if self._lists != (lists := f"{epoch}-{self._day}"):
             self._block, self._lists = await self._first_free(lists, now), lists
         while True:
-            name, block = _place_of(lists, self._block)
+            name, block = _block_of(lists, self._block)
             self._block += 1
             if await self._mark(Once(BLOCK_MARK, f"{name}:{block}", now + _KEEP)):
                 break  # else another process has taken it
@@ -71,7 +71,7 @@ class StatusPlaces:
         """The first block that nobody has taken."""
 
         async def is_taken(at: int) -> bool:
-            name, block = _place_of(lists, at)
+            name, block = _block_of(lists, at)
             return await self._store.mark(BLOCK_MARK, f"{name}:{block}", now) is not None
 
         low = high = 0
@@ -100,6 +100,6 @@ class StatusPlaces:
         return True
 
 
-def _place_of(lists: str, at: int) -> tuple[str, int]:
+def _block_of(lists: str, at: int) -> tuple[str, int]:
     number, block = divmod(at, _BLOCKS)
     return f"{lists}-{number}", block

@@ -108,6 +108,8 @@ class RouteSignals:
         now = self._clock.now()
         known = {key: await self._store.mark(OVER, key, now) for key in {mark_of(s.match) for s in signals}}
         new = [Once(OVER, key, now + REMEMBER, by) for key, value in known.items() if value is None]
+        if not new:
+            return
         try:
             await self._store.commit(Change(once=tuple(new)))
         except Refused:  # somebody else is told one of them at this moment

@@ -12,6 +12,7 @@ from alembic import op
 revision = "0011"
 down_revision = "0010"
 
+# As `core.trigger` has them at this revision, each in the order in which they are spelled.
 IDENTIFYING = (
     ("github.repository_id", "github.run_attempt", "github.run_id"),
     ("github.check_run_id", "github.repository_id"),
